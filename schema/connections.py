@@ -1,0 +1,116 @@
+"""Connections, as the Relay specification has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Annotated, Any, Generic, TypeVar
+
+import strawberry
+
+from server import pages
+
+from .context import Info, Peers, stand, together
+
+Row = TypeVar("Row")
+
+First = Annotated[
+    int | None,
+    strawberry.argument(
+        description="At most this many from the start: 0 to 100; 20 when left out."
+    ),
+]
+After = Annotated[
+    str | None, strawberry.argument(description="Only what follows the edge of this cursor.")
+]
+Last = Annotated[
+    int | None, strawberry.argument(description="At most this many from the end: 0 to 100.")
+]
+Before = Annotated[
+    str | None, strawberry.argument(description="Only what precedes the edge of this cursor.")
+]
+#: The arguments of every connection, by name.
+PAGING = {"first": First, "after": After, "last": Last, "before": Before}
+
+
+@strawberry.type(description="Where a page stands among all pages.")
+class PageInfo:
+    """Relay's PageInfo."""
+
+    has_next_page: bool = strawberry.field(
+        description="Whether more follows; ask after endCursor."
+    )
+    has_previous_page: bool = strawberry.field(
+        description="Whether something precedes; true after a cursor."
+    )
+    start_cursor: str | None = strawberry.field(
+        description="The cursor before which to ask for the previous page."
+    )
+    end_cursor: str | None = strawberry.field(
+        description="The cursor after which to ask for the next page."
+    )
+
+
+@strawberry.type(description="A node and its place in a connection.")
+class Edge(Generic[Row]):
+    """One row of a page."""
+
+    cursor: str = strawberry.field(description="Opaque; good for after and before.")
+    node: Row = strawberry.field(description="What stands here.")
+
+
+@strawberry.type(description="One page of a list, newest first, and how to go on from it.")
+class Connection(Generic[Row]):
+    """One page, and the count that is taken only if it is asked for."""
+
+    page: strawberry.Private[pages.Page]
+    count: strawberry.Private[Callable[[], int | None]]
+
+    @strawberry.field(description="The nodes with their cursors.")
+    def edges(self) -> list[Edge[Row]]:
+        return [Edge(cursor=self.page.cursor(row), node=row) for row in self.page.rows]
+
+    @strawberry.field(description="The nodes alone.")
+    def nodes(self) -> list[Row]:
+        return list(self.page.rows)
+
+    @strawberry.field(description="Where this page stands.")
+    def page_info(self) -> PageInfo:
+        return PageInfo(
+            has_next_page=self.page.has_next_page,
+            has_previous_page=self.page.has_previous_page,
+            start_cursor=self.page.start_cursor,
+            end_cursor=self.page.end_cursor,
+        )
+
+    @strawberry.field(
+        description="How many there are in all; null beyond 10,000, and where that is not found "
+        "by looking at 10,000 of them."
+    )
+    def total_count(self) -> int | None:
+        return self.count()
+
+
+def connections(
+    info: Info, found: Sequence[pages.Page], counts: Callable[[], list[int | None]]
+) -> list[Connection[Any]]:
+    """Pages that were read together as connections: the rows of all are peers of each other."""
+    rows = [row for page in found for row in page.rows]
+    stand(info, rows, "edges", "node")
+    stand(info, rows, "nodes")
+    counted = cache(counts)
+    return [
+        Connection(page=page, count=lambda at=at: counted()[at])  # type: ignore[misc]
+        for at, page in enumerate(found)
+    ]
+
+
+def for_each(
+    info: Info, source: Any, read: Callable[[list[Any]], list[Connection[Any]]]
+) -> Connection[Any]:
+    """The connection of one node, read together with those of its peers."""
+
+    def load(peers: list[Any], _: Peers) -> dict[Any, Connection[Any]]:
+        return dict(zip(peers, read(peers), strict=True))
+
+    return together(info, source, str(info.path.key), load)[0]

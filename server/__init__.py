@@ -1,0 +1,1 @@
+"""What is true: models, follows and streams of actions; nothing here knows of GraphQL."""

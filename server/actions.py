@@ -1,0 +1,306 @@
+"""Actions: somebody did something, to something, with something."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Any, ClassVar
+
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import IntegrityError, models, router, transaction
+from django.db.models import Q
+from django.utils import timezone, translation
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
+
+from . import registry
+from .bounds import (
+    DESCRIPTION_LENGTH,
+    KEY_LENGTH,
+    VERB_LENGTH,
+    by_value,
+    data_error,
+    text_error,
+    time_error,
+)
+from .cascades import Dependents
+from .references import ObjectIdField, Role
+from .streams import ROLES, ActionManager, ActionQuerySet, related
+
+
+class Action(models.Model):
+    """Somebody (actor) did something (verb), to something (target), with something else.
+
+    Times are UTC with microseconds, from the application's clock. ``data`` is any JSON of at most
+    16 KiB; dates, decimals and UUIDs in it become text.
+    """
+
+    actor_content_type = models.ForeignKey(
+        ContentType, models.CASCADE, related_name="+", db_index=False
+    )
+    actor_object_id = ObjectIdField()
+    actor = Role("actor_content_type", "actor_object_id")
+    verb = models.CharField(max_length=VERB_LENGTH)
+    description = models.TextField(blank=True, null=True)  # noqa: DJ001 - null: none was given
+    target_content_type = models.ForeignKey(
+        ContentType, models.CASCADE, related_name="+", db_index=False, blank=True, null=True
+    )
+    target_object_id = ObjectIdField(blank=True, null=True)
+    target = Role("target_content_type", "target_object_id")
+    action_object_content_type = models.ForeignKey(
+        ContentType, models.CASCADE, related_name="+", db_index=False, blank=True, null=True
+    )
+    action_object_object_id = ObjectIdField(blank=True, null=True)
+    action_object = Role("action_object_content_type", "action_object_object_id")
+    timestamp = models.DateTimeField(default=timezone.now)
+    public = models.BooleanField(default=True)
+    data: Any = models.JSONField(blank=True, null=True, encoder=DjangoJSONEncoder)
+    idempotency_key = models.CharField(  # noqa: DJ001 - null: none, and so never equal to another
+        max_length=KEY_LENGTH, blank=True, null=True
+    )
+
+    objects: ClassVar[ActionManager] = ActionManager()
+
+    cascades_in_sql = True
+
+    class Meta:
+        ordering = ("-timestamp", "-id")
+        permissions = (("act_as", "Can record actions as another actor or at another time"),)
+        constraints = (
+            models.CheckConstraint(condition=~Q(verb=""), name="activity_action_verb"),
+            *(
+                models.CheckConstraint(
+                    condition=Q(**{f"{role}_content_type": None, f"{role}_object_id": None})
+                    | Q(
+                        **{
+                            f"{role}_content_type__isnull": False,
+                            f"{role}_object_id__isnull": False,
+                        }
+                    ),
+                    name=f"activity_action_{role}_whole",
+                )
+                for role in ("target", "action_object")
+            ),
+            models.UniqueConstraint(
+                fields=["actor_content_type", "actor_object_id", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+                name="activity_action_idempotency",
+            ),
+        )
+        indexes = (
+            # public stands behind, and the index is whole, so that what reads private actions
+            # too (cascades, the admin, user.actor_actions.all()) is served by it as well.
+            *(
+                models.Index(
+                    fields=[
+                        f"{role}_content_type",
+                        f"{role}_object_id",
+                        "-timestamp",
+                        "-id",
+                        "public",
+                    ],
+                    condition=None
+                    if role == "actor"
+                    else Q(**{f"{role}_object_id__isnull": False}),
+                    name=f"activity_{role}",
+                )
+                for role in ROLES
+            ),
+            *(
+                models.Index(
+                    fields=[f"{role}_content_type", "-timestamp", "-id"],
+                    condition=Q(public=True),
+                    name=f"activity_{role}_type",
+                )
+                for role in ROLES
+            ),
+            models.Index(
+                fields=["-timestamp", "-id"], condition=Q(public=True), name="activity_newest"
+            ),
+        )
+
+    def __str__(self) -> str:
+        sentence = self.sentence(
+            self.verb,
+            actor=_("Somebody") if self.actor is None else str(self.actor),
+            target=None if self.target is None else str(self.target),
+            action_object=None if self.action_object is None else str(self.action_object),
+        )
+        return _("%(sentence)s %(time)s ago") % {"sentence": sentence, "time": self.timesince()}
+
+    @staticmethod
+    def sentence(
+        verb: str,
+        actor: str | None = None,
+        target: str | None = None,
+        action_object: str | None = None,
+    ) -> str:
+        """ "ada opened issue 3 on brook", of the roles that there are."""
+        words = {"verb": verb, "target": target, "action_object": action_object}
+        if target and action_object:
+            what = _("%(verb)s %(action_object)s on %(target)s") % words
+        elif target or action_object:
+            what = _("%(verb)s %(object)s") % {"verb": verb, "object": target or action_object}
+        else:
+            what = verb
+        return _("%(actor)s %(what)s") % {"actor": actor, "what": what} if actor else what
+
+    def timesince(self, now: datetime | None = None) -> str:
+        """The time since the action, in words of the active language: "2 hours"."""
+        return timesince(self.timestamp, now).replace("\xa0", " ")
+
+    def clean(self) -> None:
+        """ValidationError by field for what is too long, too large, too far ahead or no text."""
+        errors = {
+            field: error
+            for field, error in (
+                ("verb", text_error("A verb", self.verb, VERB_LENGTH, least=1)),
+                ("description", text_error("A description", self.description, DESCRIPTION_LENGTH)),
+                (
+                    "idempotency_key",
+                    text_error("An idempotency key", self.idempotency_key, KEY_LENGTH, least=1),
+                ),
+                ("timestamp", time_error(self.timestamp)),
+                ("data", data_error(self.data)),
+            )
+            if error
+        }
+        if errors:
+            raise ValidationError(errors)
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> Any:
+        """Delete the action and, where actions take part themselves, all that name it."""
+        rows = ActionQuerySet(type(self), using=using or self._state.db)
+        return rows.filter(pk=self.pk).delete()
+
+
+class RoleActions:
+    """The attribute by which a registered model's instances have their actions in one role."""
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+
+    def __get__(self, instance: models.Model | None, owner: type[models.Model]) -> Any:
+        if instance is None:
+            return self
+        manager: Any = related(type(Action.objects), self.role)  # type: ignore[arg-type]
+        return manager(Action, instance)
+
+
+for role in ROLES:
+    registry.relate(f"{role}_actions", partial(Dependents, Action, role, RoleActions(role)))
+
+
+def record(
+    actor: models.Model,
+    verb: str,
+    *,
+    action_object: models.Model | None = None,
+    target: models.Model | None = None,
+    description: str | None = None,
+    public: bool = True,
+    timestamp: datetime | None = None,
+    data: Any = None,
+    idempotency_key: str | None = None,
+) -> tuple[Action, bool]:
+    """Store an action; returns it, and whether it is new.
+
+    With an idempotency key, an equal call of the same actor returns the first one's action.
+
+    Raises ImproperlyConfigured for a role whose model is not registered; ValidationError, by
+    field, for an unsaved role, whatever is out of bounds, and (code "conflict") a key that was
+    used for another input.
+    """
+    roles = {"actor": actor, "target": target, "action_object": action_object}
+    for role, obj in roles.items():
+        if obj is None and role != "actor":
+            continue
+        registry.check(obj)  # type: ignore[arg-type]
+        if obj._state.adding or registry.reference(obj) is None:  # type: ignore[union-attr, arg-type]
+            raise ValidationError({role: f"{obj!r} is not saved, so it can have no role."})
+    if timestamp is not None and timezone.is_naive(timestamp):
+        timestamp = timezone.make_aware(timestamp)
+    with translation.override(None):  # a lazy verb is stored as it was written
+        new = Action(
+            **roles,
+            verb=str(verb),
+            description=None if description is None else str(description),
+            public=public,
+            timestamp=timestamp or timezone.now(),
+            data=data,
+            idempotency_key=idempotency_key,
+        )
+    new.clean()
+    using = router.db_for_write(Action, instance=actor)
+    if idempotency_key is None:
+        new.save(using=using, force_insert=True)
+        return new, True
+    try:
+        with transaction.atomic(using=using):
+            new.save(using=using, force_insert=True)
+            return new, True
+    except IntegrityError:
+        first = (
+            Action.objects.db_manager(using)
+            .filter(
+                actor_content_type=new.actor_content_type,
+                actor_object_id=new.actor_object_id,
+                idempotency_key=idempotency_key,
+            )
+            .first()
+        )
+        if first is None:
+            raise
+    if _input(first, timestamp) != _input(new, timestamp):
+        message = f"The key {idempotency_key!r} was used for another action."
+        raise ValidationError({"idempotency_key": ValidationError(message, code="conflict")})
+    for role, obj in roles.items():
+        Action._meta.get_field(role).set_cached_value(first, obj)  # type: ignore[union-attr]
+    return first, False
+
+
+def store(
+    sender: models.Model,
+    *,
+    verb: str,
+    action_object: models.Model | None = None,
+    target: models.Model | None = None,
+    description: str | None = None,
+    public: bool = True,
+    timestamp: datetime | None = None,
+    idempotency_key: str | None = None,
+    signal: object = None,
+    **data: Any,
+) -> Action:
+    """The receiver of the ``action`` signal: :func:`record`, with extra keywords as ``data``."""
+    stored, _new = record(
+        sender,
+        verb,
+        action_object=action_object,
+        target=target,
+        description=description,
+        public=public,
+        timestamp=timestamp,
+        data=data or None,
+        idempotency_key=idempotency_key,
+    )
+    return stored
+
+
+def _input(action: Action, timestamp: datetime | None) -> tuple[Any, ...]:
+    """What a caller gave; the time counts only if one was given."""
+    given: list[Any] = [
+        getattr(action, f"{role}_{column}")
+        for role in ROLES
+        for column in ("content_type_id", "object_id")
+    ]
+    return (
+        *given,
+        action.verb,
+        action.description,
+        action.public,
+        by_value(action.data),
+        timestamp and action.timestamp,
+    )

@@ -1,0 +1,91 @@
+"""What ``manage.py check`` says of streams and of who takes part."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.apps.config import AppConfig
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core import checks
+from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
+
+from . import apps, registry
+
+
+def user_model_takes_part(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """activity.E001: the user model is not registered."""
+    if registry.lookup(get_user_model()):
+        return []
+    return [
+        Error(
+            f"The user model {settings.AUTH_USER_MODEL} takes no part in streams.",
+            hint="Do not unregister it: users act, follow and are followed.",
+            id="activity.E001",
+        )
+    ]
+
+
+def manager_is_usable(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """activity.E002: the manager cannot be imported or is no ActionManager."""
+    try:
+        apps.manager_class()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="activity.E002")]
+    return []
+
+
+def stream_parameters_have_types(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """activity.W001: a stream's parameter that GraphQL leaves out; W002: its type is unknown."""
+    return list(_untyped())
+
+
+def email_is_no_name(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """activity.W003: the user name is the e-mail address, which is never shown."""
+    model: Any = get_user_model()
+    if model.get_email_field_name() != model.USERNAME_FIELD:
+        return []
+    return [
+        checks.Warning(
+            f"{model._meta.label}.USERNAME_FIELD is the e-mail address, which Brook never shows: "
+            "a user's displayName is the full name, else the model's name and the id.",
+            hint="Give the user model's node type a display_name of its own.",
+            id="activity.W003",
+        )
+    ]
+
+
+def _untyped() -> Iterator[CheckMessage]:
+    try:
+        streams = apps.manager_class().streams()
+    except ImproperlyConfigured:
+        return  # E002 says it
+    for name, method in streams.items():
+        _self, *parameters = inspect.signature(method.stream).parameters.values()  # type: ignore[attr-defined]
+        for parameter in parameters[1:]:
+            if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+                continue
+            if parameter.annotation is parameter.empty and parameter.default is parameter.empty:
+                yield checks.Warning(
+                    f"The parameter {parameter.name!r} of the stream {name!r} has neither "
+                    "annotation nor default, so the stream's GraphQL fields cannot have it.",
+                    hint=f"Annotate it: {parameter.name}: str",
+                    id="activity.W001",
+                )
+
+
+CHECKS = (
+    user_model_takes_part,
+    manager_is_usable,
+    stream_parameters_have_types,
+    email_is_no_name,
+)

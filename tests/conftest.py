@@ -1,0 +1,91 @@
+"""What tests begin with, and what they say at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from hypothesis import HealthCheck, settings
+
+from server import registry
+from tests.site.models import Article, Page, Project
+
+# Every example is rolled back by the test itself, so one database serves them all.
+settings.register_profile(
+    "brook",
+    deadline=None,
+    max_examples=30,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("brook")
+
+NEEDS_POSTGRESQL = "needs PostgreSQL"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("postgresql") and connection.vendor != "postgresql":
+            item.add_marker(pytest.mark.skip(f"{NEEDS_POSTGRESQL}: set DATABASE_URL=postgres://…"))
+        if item.get_closest_marker("sqlite") and connection.vendor != "sqlite":
+            item.add_marker(pytest.mark.skip("is about SQLite"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name what was left out because a service is not there."""
+    left_out = sorted(
+        report.nodeid
+        for report in terminalreporter.stats.get("skipped", [])
+        if NEEDS_POSTGRESQL in str(report.longrepr)
+    )
+    if left_out:
+        terminalreporter.section(f"Left out: {NEEDS_POSTGRESQL} ({len(left_out)})")
+        for nodeid in left_out:
+            terminalreporter.line(nodeid)
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return User.objects.create(username="ada")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return User.objects.create(username="bob")
+
+
+@pytest.fixture
+def brook(db: None) -> Project:
+    return Project.objects.create(name="brook")
+
+
+@pytest.fixture
+def delta(db: None) -> Project:
+    return Project.objects.create(name="delta")
+
+
+@pytest.fixture
+def article(db: None) -> Article:
+    return Article.objects.create(title="On streams")
+
+
+@pytest.fixture
+def page(db: None) -> Page:
+    return Page.objects.create(slug="on-rivers")
+
+
+@pytest.fixture
+def registered() -> Any:
+    """Register models for one test."""
+    added: list[Any] = []
+
+    def register(*models: Any) -> None:
+        new = [model for model in models if registry.lookup(model) is not model]
+        registry.register(*new)
+        added.extend(new)
+
+    yield register
+    registry.unregister(*added)

@@ -1,0 +1,46 @@
+"""What the tests of the GraphQL side begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db.models import Model
+
+from schema import nodes
+
+Hide = Callable[..., None]
+
+
+@pytest.fixture
+def root(db: None) -> User:
+    return User.objects.create(username="root", is_staff=True)
+
+
+@pytest.fixture
+def deputy(db: None) -> User:
+    """Neither staff nor superuser, with every permission on actions."""
+    user = User.objects.create(username="deputy")
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="activity"))
+    return user
+
+
+@pytest.fixture
+def hide(monkeypatch: pytest.MonkeyPatch) -> Hide:
+    """Hide one object by its type's rule, as a site's ``nodes.py`` would, from all but some."""
+
+    def hidden(obj: Model, *, except_from: Any = None) -> None:
+        model = obj._meta.concrete_model
+        assert model is not None
+
+        def get_queryset(cls: Any, queryset: Any, info: Any) -> Any:
+            if except_from is not None and info.context.viewer == except_from:
+                return queryset
+            return queryset.exclude(pk=obj.pk)
+
+        declared = nodes.node_type(model)
+        monkeypatch.setattr(declared, "get_queryset", classmethod(get_queryset))
+
+    return hidden

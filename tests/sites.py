@@ -1,0 +1,39 @@
+"""A site that is nothing but files in a directory, run as its owner would run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from django.conf import settings
+
+
+def run(
+    directory: Path, *command: str, site: str = "site_settings"
+) -> subprocess.CompletedProcess[str]:
+    """A Python command in a directory, under the settings of the site in it."""
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": site,
+        "DATABASE_URL": f"sqlite:///{directory}/site.sqlite3",
+        "SECRET_KEY": "for tests alone",
+        "PYTHONPATH": f"{directory}{os.pathsep}{settings.BASE_DIR}",
+        "PYTHONWARNINGS": "",
+    }
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def manage(
+    directory: Path, *command: str, site: str = "site_settings"
+) -> subprocess.CompletedProcess[str]:
+    """``manage.py`` under the settings of the site in a directory."""
+    return run(directory, str(settings.BASE_DIR / "manage.py"), *command, site=site)
