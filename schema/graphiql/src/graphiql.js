@@ -1,0 +1,2 @@
+// The template names this file, so its name stays; all that it loads has a hashed name.
+import("./main.jsx");
