@@ -1,0 +1,1 @@
+"""A sample site: people, the repositories they work on, and what they do there."""
