@@ -26,8 +26,8 @@ from .bounds import (
     time_error,
 )
 from .cascades import Dependents
-from .references import ObjectIdField, Role
-from .streams import ROLES, ActionManager, ActionQuerySet, related
+from .references import ROLES, ObjectIdField, Role
+from .streams import ActionManager, ActionQuerySet, related
 
 
 class Action(models.Model):

@@ -7,7 +7,7 @@ start, never a sort of all that matches. Many pages of one shape are read togeth
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
 from operator import or_
@@ -111,6 +111,17 @@ class Window:
     def size(self) -> int:
         asked = self.last if self.backward else self.first
         return DEFAULT_SIZE if asked is None else asked
+
+    @property
+    def begins_quiet(self) -> bool:
+        """Whether the page goes on from where a user's stream was found quiet."""
+        start = self.before if self.backward else self.after
+        return start is not None and Position.parse(start, self.kind).quiet
+
+    def beyond(self, last: Position) -> Window:
+        """What follows a position, in the direction of the page."""
+        cursor = last.cursor(self.kind)
+        return replace(self, before=cursor) if self.backward else replace(self, after=cursor)
 
     def order(self, time: str) -> tuple[str, str]:
         """From where the page begins: from the newest, or from the oldest."""

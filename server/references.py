@@ -11,6 +11,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import objects, registry
 
+#: The roles that an object can have in an action.
+ROLES = ("actor", "target", "action_object")
+
 
 class ObjectIdField(models.CharField):  # type: ignore[type-arg]
     """A primary key of any type (int, UUID, slug) as text of at most 255 characters.

@@ -8,19 +8,18 @@ from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db.models import Exists, Manager, Model, OuterRef, Q, QuerySet
+from django.db.models import Manager, Model, Q, QuerySet
 
 from . import cascades, objects, pages, registry
 from .bounds import storable
+from .feeds import Feed
 from .filters import Filter
 from .follows import Follow
 from .pages import Narrow, Page, Ranges, Window
+from .references import ROLES
 
 if TYPE_CHECKING:
     from .actions import Action
-
-#: The roles that an object can have in an action.
-ROLES = ("actor", "target", "action_object")
 
 
 class StreamError(TypeError):
@@ -53,7 +52,7 @@ def stream(method: Callable[..., Any]) -> Callable[..., QuerySet[Action]]:
         given = manager.given(call, *args, **named)
         if isinstance(given, QuerySet):
             return given.filter(**filters) if filters else given
-        rows: Any = manager.either(given).all()
+        rows: Any = given.all()
         return rows.filter(**filters).with_objects()  # type: ignore[no-any-return]
 
     call.stream = method  # type: ignore[attr-defined]
@@ -110,29 +109,16 @@ class ActionManager(Manager["Action"]):
         user: AbstractBaseUser,
         with_user_activity: bool = False,
         follow_flag: str | None = None,
-    ) -> QuerySet[Action]:
+    ) -> Ranges:
         """What the followed do and, for follows with actor_only=False, what is done to them.
 
         Empty for None and an anonymous user.
         """
         follows = Follow.objects.using(self._db).by(user, follow_flag)
         if follows.query.is_empty():
-            return self.none()
-
-        def followed(role: str, **filters: Any) -> Exists:
-            return Exists(
-                follows.filter(
-                    content_type=OuterRef(f"{role}_content_type"),
-                    object_id=OuterRef(f"{role}_object_id"),
-                    **filters,
-                )
-            )
-
-        belongs = Q(followed("actor"))
-        for role in ("target", "action_object"):
-            belongs |= Q(followed(role, actor_only=False))
-        own = self.arm({"actor": user}) if with_user_activity else None
-        return self.public(belongs if own is None else belongs | own).with_objects()
+            return Ranges(self.public(), ())
+        own = registry.reference(user, self._db) if with_user_activity else None
+        return Feed(self.public(), user_id=user.pk, flag=follow_flag, own=own)
 
     @stream
     def actor_stream(self, actor: Model) -> Mapping[str, Any]:
@@ -218,8 +204,8 @@ class ActionManager(Manager["Action"]):
         Raises StreamError if the stream returns what no page can be cut from.
         """
         given = self.given(method, *args, **kwargs)
-        if not isinstance(given, QuerySet):
-            return self.either(given)
+        if isinstance(given, Ranges):
+            return given
         query, fields = given.query, getattr(given, "_fields", None)
         for wrong, what in (
             (query.is_sliced, "a sliced"),
@@ -235,26 +221,22 @@ class ActionManager(Manager["Action"]):
 
     def given(
         self, method: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> ActionQuerySet | Sequence[Mapping[str, Any]]:
-        """What a stream's method returned: a QuerySet of Action, or dicts.
+    ) -> ActionQuerySet | Ranges:
+        """What a stream's method returned, dicts as the public actions that fit any of them.
 
-        Raises StreamError for anything else.
+        Raises StreamError for what is no stream.
         """
         given = method.stream(self, *args, **kwargs)  # type: ignore[attr-defined]
-        if isinstance(given, ActionQuerySet):
+        if isinstance(given, ActionQuerySet | Ranges):
             return given
         dicts = (given,) if isinstance(given, Mapping) else given
         if isinstance(dicts, tuple | list) and all(isinstance(d, Mapping) for d in dicts):
-            return dicts
+            arms = (self.arm(filters) for filters in dicts)
+            return Ranges(self.public(), tuple(arm for arm in arms if arm is not None))
         raise StreamError(
             f"The stream {method.__name__} returned {type(given).__name__}; a stream returns a "
             "dict, a tuple of dicts or a QuerySet of Action."
         )
-
-    def either(self, dicts: Sequence[Mapping[str, Any]]) -> Ranges:
-        """The public actions that fit any of a stream's dicts."""
-        arms = (self.arm(filters) for filters in dicts)
-        return Ranges(self.public(), tuple(arm for arm in arms if arm is not None))
 
     def arm(self, filters: Mapping[str, Any]) -> Q | None:
         """A stream's dict as a condition; None where it can hold for no action.

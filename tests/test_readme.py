@@ -26,7 +26,8 @@ repository = Group.objects.create(name="brook")
 Action.objects.create(actor=ada, verb="commented", target=repository)
 Action.objects.create(actor=ada, verb="posted", target=repository)
 query = {query!r}
-answer = Client(headers={{"host": "localhost"}}).post("/graphql", {{"query": query}}, content_type="application/json").json()
+client = Client(headers={{"host": "localhost"}})
+answer = client.post("/graphql", {{"query": query}}, content_type="application/json").json()
 print(json.dumps({{
     "stream": [str(action) for action in Action.objects.mystream(ada, "commented")],
     "related": [str(action) for action in ada.actor_actions.mystream("commented")],

@@ -11,7 +11,8 @@ from django.db.models import CharField, Model, Q, QuerySet
 from django.db.models.functions import Cast
 
 from server.actions import Action
-from server.streams import ROLES, ActionManager, stream
+from server.references import ROLES
+from server.streams import ActionManager, stream
 
 from .models import Comment, Commit, Issue, Release, Repository
 
