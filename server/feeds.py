@@ -16,14 +16,14 @@ from django.db import connections
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
+from . import pages
 from .cursors import Position
 from .follows import Follow
-from .pages import WINDOW, Narrow, Page, Ranges, Statement, Window, cut, horizons
+from .pages import Narrow, Page, Ranges, Statement, Window, cut, horizons
 from .references import ROLES
 
-#: A probe looks at twice as many actions as there are follows, at least at the first of these and
-#: at most at the second.
-PROBED = 500, WINDOW
+#: A probe looks at twice as many actions as there are follows, but at this many at least.
+LEAST_PROBED = 500
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,13 @@ class Feed(Ranges):
         statement, params = self._counting(window, None)
         if narrow:
             wanted, more = self._counting(window, narrow)
-            statement = f"CASE WHEN {statement} <= {WINDOW} THEN {wanted} ELSE {WINDOW + 1} END"
+            most = pages.WINDOW
+            statement = f"CASE WHEN {statement} <= {most} THEN {wanted} ELSE {most + 1} END"
             params += more
         with connections[self.queryset.db].cursor() as cursor:
             cursor.execute(f"SELECT {statement}", params)
             number = int(cursor.fetchone()[0])
-        return number if number <= WINDOW else None
+        return number if number <= pages.WINDOW else None
 
     def _probe(self, window: Window, narrow: Narrow | None = None) -> QuerySet[Any]:
         """The first rows among the newest, or oldest, of all."""
@@ -108,12 +109,11 @@ class Feed(Ranges):
                 f"({_ACTION}.actor_content_type_id = %s AND {_ACTION}.actor_object_id = %s)"
             )
             belongs_params += self.own
-        least, most = PROBED
-        number, number_params = str(most), ()
+        number, number_params = str(pages.WINDOW), ()
         if not narrow:
             greater, lesser = ("GREATEST", "LEAST") if self._is_postgresql else ("MAX", "MIN")
             number = (
-                f"{lesser}({most}, {greater}({least}, "
+                f"{lesser}({pages.WINDOW}, {greater}({LEAST_PROBED}, "
                 f"2 * (SELECT COUNT(*) FROM {_FOLLOW} WHERE {follows})))"
             )
             number_params = follows_params
@@ -157,7 +157,7 @@ class Feed(Ranges):
             for role in ROLES
         ]
         # Each action is at most three times among them.
-        most = len(ROLES) * (WINDOW + 1)
+        most = len(ROLES) * (pages.WINDOW + 1)
         counted = f"SELECT * FROM ({' UNION ALL '.join(arms)}) AS arms LIMIT {most}"
         return (
             f"(WITH followed AS ({followed}) SELECT COUNT(DISTINCT id) FROM ({counted}) AS rows)",

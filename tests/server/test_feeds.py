@@ -36,9 +36,8 @@ FOLLOWS = st.lists(
 @pytest.fixture(params=[(1, 3), (2, 5), (500, 10_000)], ids=["dormant", "mixed", "lively"])
 def probed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """How far a probe looks: hardly, a little, and over all of these small worlds."""
-    monkeypatch.setattr(feeds, "PROBED", request.param)
-    for module in (feeds, pages):
-        monkeypatch.setattr(module, "WINDOW", request.param[1])
+    monkeypatch.setattr(feeds, "LEAST_PROBED", request.param[0])
+    monkeypatch.setattr(pages, "WINDOW", request.param[1])
 
 
 def make_world(actions: list[Any], follows: list[Any]) -> User:
@@ -144,7 +143,7 @@ def test_a_lively_stream_is_one_statement_and_a_quiet_one_two(
     others = User.objects.create(username="others")
     old = [Action.objects.create(actor=bob, verb="posted", timestamp=START) for _ in range(3)]
     new = [Action.objects.create(actor=others, verb="posted") for _ in range(5)]
-    monkeypatch.setattr(feeds, "PROBED", (3, 5))
+    monkeypatch.setattr(feeds, "LEAST_PROBED", 3)
     feed = feed_of(ada, False, None)
     with django_assert_num_queries(2):
         quiet = feed.page(Window("a", first=2))
@@ -170,9 +169,8 @@ def test_a_filtered_page_of_a_quiet_stream_skips_what_others_did(
     ada: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However much lies between, at most one page is empty."""
-    for module in (feeds, pages):
-        monkeypatch.setattr(module, "WINDOW", 3)
-    monkeypatch.setattr(feeds, "PROBED", (1, 3))
+    monkeypatch.setattr(pages, "WINDOW", 3)
+    monkeypatch.setattr(feeds, "LEAST_PROBED", 1)
     Follow.objects.create(user=ada, **_names(bob))
     old = Action.objects.create(actor=bob, verb="p", timestamp=START)
     others = User.objects.create(username="others")
