@@ -3,9 +3,12 @@
 from typing import Any
 
 import strawberry
+from django.conf import settings
 from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectType, Undefined
 
 from . import nodes
+from .compiled import Executor
+from .documents import Parsed, Validated
 from .errors import Errors
 from .limits import Limits
 from .mutations import Mutation
@@ -29,7 +32,8 @@ schema = Schema(
     ),
     mutation=Mutation,
     types=nodes.all_types(),
-    extensions=[Errors, Limits],
+    extensions=[Errors, Limits, Parsed, Validated],
+    execution_context_class=Executor if settings.COMPILED else None,
 )
 
 # What may be left out has no default: "flag: String", not "flag: String = null".

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -59,10 +60,20 @@ class Edge(Generic[Row]):
     node: Row = strawberry.field(description="What stands here.")
 
 
+@dataclass
+class Batch:
+    """Connections that were read together, and are answered together; see ``compiled.py``."""
+
+    info: Info
+    connections: list[Connection[Any]] = field(default_factory=list)
+    answers: dict[Any, dict[int, Any]] = field(default_factory=dict)
+
+
 @strawberry.type(description="One page of a list, newest first, and how to go on from it.")
 class Connection(Generic[Row]):
     """One page, and the count that is taken only if it is asked for."""
 
+    batch: strawberry.Private[Batch]
     page: strawberry.Private[pages.Page]
     count: strawberry.Private[Callable[[], int | None]]
 
@@ -98,11 +109,12 @@ def connections(
     rows = [row for page in found for row in page.rows]
     stand(info, rows, "edges", "node")
     stand(info, rows, "nodes")
-    counted = cache(counts)
-    return [
-        Connection(page=page, count=lambda at=at: counted()[at])  # type: ignore[misc]
+    batch, counted = Batch(info), cache(counts)
+    batch.connections = [
+        Connection(batch=batch, page=page, count=lambda at=at: counted()[at])  # type: ignore[misc]
         for at, page in enumerate(found)
     ]
+    return batch.connections
 
 
 def for_each(

@@ -48,6 +48,9 @@ REDIS_URL = env.str("REDIS_URL", default="")
 # A site's own streams: {"MANAGER": "app.module.ManagerClass"}.
 ACTSTREAM_SETTINGS: dict[str, str] = {}
 
+# Answer plain selections of connections by compiled code; off: by graphql-core alone.
+COMPILED = env.bool("COMPILED", default=True)
+
 INSTALLED_APPS = [
     "server",
     "schema",

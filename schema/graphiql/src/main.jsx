@@ -13,10 +13,11 @@ import { Tour } from "./tour.jsx";
 const { endpoint, tabs: tour } = JSON.parse(
   document.getElementById("graphiql-config").textContent,
 );
+const place = document.getElementById("graphiql");
 const link = read();
-const { firstVisit, ...contents } = opening(tour, link);
+const { runs, ...contents } = opening(tour, link, place.dataset.viewer);
 
-createRoot(document.getElementById("graphiql")).render(
+createRoot(place).render(
   <GraphiQL
     {...contents}
     fetcher={createGraphiQLFetcher({ url: endpoint })}
@@ -24,7 +25,7 @@ createRoot(document.getElementById("graphiql")).render(
     // A phone has no room for the variables beside the query.
     defaultEditorToolsVisibility={matchMedia("(min-width: 768px)").matches}
   >
-    <Opening operationName={link?.operationName} runs={firstVisit} />
+    <Opening operationName={link?.operationName} runs={runs} />
     <Tour tour={tour} />
   </GraphiQL>,
 );

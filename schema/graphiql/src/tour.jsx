@@ -26,7 +26,7 @@ export function Tour({ tour }) {
 }
 
 /** GraphiQL adds only empty tabs of its own, so the tour makes its tabs itself. */
-function asTab({ query, variables, headers }, index) {
+export function asTab({ query, variables = null, headers = null }, index) {
   return {
     id: `tour-${Date.now()}-${index}`,
     hash: "",
