@@ -16,6 +16,7 @@ from server.filters import Filter
 from server.pages import Ranges, Window
 
 from . import nodes
+from .catalog import claim
 from .connections import Connection, Edge, connections
 from .context import Info
 from .nodes import Node, leading
@@ -63,7 +64,7 @@ class Action(Node):
         return models.Action.objects.readable(info.context.viewer)
 
 
-nodes.claim(models.Action, Action, "Action")
+claim(models.Action, Action, "Action")
 
 ActionConnection = Connection[Action]
 ActionEdge = Edge[Action]

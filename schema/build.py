@@ -6,7 +6,7 @@ import strawberry
 from django.conf import settings
 from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectType, Undefined
 
-from . import nodes
+from . import catalog
 from .compiled import Executor
 from .documents import Parsed, Validated
 from .errors import Errors
@@ -31,7 +31,7 @@ schema = Schema(
         description="Streams, and nodes by id.",
     ),
     mutation=Mutation,
-    types=nodes.all_types(),
+    types=[catalog.node_type(model) for model in catalog.all_models()],
     extensions=[Errors, Limits, Parsed, Validated],
     execution_context_class=Executor if settings.COMPILED else None,
 )

@@ -29,10 +29,11 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types import get_object_definition
 from strawberry_django.fields.field import StrawberryDjangoField
 
-from . import nodes
+from . import catalog, door
 from .connections import Batch, Connection, Edge
 from .context import Info
-from .nodes import Named, Node
+from .door import Named
+from .nodes import Node
 
 #: As many selections are kept, the last used ones.
 MOST_KEPT = 512
@@ -89,7 +90,7 @@ class Answer:
         """What the response has of each of these objects of one type."""
         named: Named = {}
         if selection.names:
-            named = nodes.load_named(self.info, dict.fromkeys(objects, selection.names))
+            named = door.load_named(self.info, dict.fromkeys(objects, selection.names))
         columns = [column(objects, named, self) for column in selection.columns]
         keys = selection.keys
         return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -99,7 +100,7 @@ class Answer:
         by_type: dict[str, dict[Any, None]] = {}
         for obj in found:
             if obj is not None:
-                by_type.setdefault(nodes.type_name(type(obj)) or "", {})[obj] = None
+                by_type.setdefault(catalog.type_name(type(obj)) or "", {})[obj] = None
         made: dict[Any, Any] = {None: None}
         for name, objects in by_type.items():
             made.update(zip(objects, self.of(selections[name], list(objects)), strict=True))
@@ -271,12 +272,12 @@ def _each(of: Callable[[Any], Any]) -> Column:
 
 
 def _names(objects: Sequence[Any], named: Named, answer: Answer) -> list[Any]:
-    shown = nodes.shown(answer.info, objects, named)
+    shown = door.shown(answer.info, objects, named)
     return [shown[obj] for obj in objects]
 
 
 def _ids(objects: Sequence[Any], named: Named, answer: Answer) -> list[Any]:
-    return [nodes.global_id(obj) for obj in objects]
+    return [catalog.global_id(obj) for obj in objects]
 
 
 _LEAVES: dict[Any, Column] = {

@@ -16,6 +16,7 @@ from server.pages import Ranges, Window
 from . import nodes
 from .actions import ActionConnection, NodeType, models_of
 from .actions import pages as action_pages
+from .catalog import claim, node_type
 from .connections import (
     After,
     Before,
@@ -49,9 +50,7 @@ class Follow(Node):
     }
     named_by = frozenset(refers)
 
-    user = leading(
-        "user", nodes.node_type(_User), "Who follows; null when not visible to the viewer."
-    )
+    user = leading("user", node_type(_User), "Who follows; null when not visible to the viewer.")
     follow_object = leading(
         "followObject", Node, "What is followed; null when gone or not visible to the viewer."
     )
@@ -71,7 +70,7 @@ class Follow(Node):
         return isinstance(obj, models.Follow)
 
 
-nodes.claim(models.Follow, Follow, "Follow")
+claim(models.Follow, Follow, "Follow")
 
 FollowConnection = Connection[Follow]
 FollowEdge = Edge[Follow]

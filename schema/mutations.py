@@ -17,9 +17,10 @@ from strawberry.utils.str_converters import to_camel_case
 from server import actions, follows, models, registry
 from server.cursors import Position
 
-from . import nodes
 from .actions import Action, ActionEdge
+from .catalog import global_id, type_name
 from .context import Info
+from .door import one_by_id
 from .errors import Unauthenticated
 from .follows import Follow, FollowEdge
 from .nodes import Node
@@ -218,7 +219,7 @@ def create_action(viewer: Any, info: Info, input: CreateActionInput) -> CreateAc
 
 
 def delete_action(viewer: Any, info: Info, input: DeleteActionInput) -> DeleteActionPayload:
-    action = nodes.one_by_id(input.id, info)
+    action = one_by_id(input.id, info)
     if not isinstance(action, models.Action):
         raise _not_found("id", input.id)
     if action.actor != viewer and not viewer.has_perm("activity.delete_action"):
@@ -240,7 +241,7 @@ def follow(viewer: Any, info: Info, input: FollowInput) -> FollowPayload:
 def unfollow(viewer: Any, info: Info, input: UnfollowInput) -> UnfollowPayload:
     obj: Any = _object(info, "object", input.object)
     gone = follows.unfollow(viewer, obj, input.send_action, input.flag)
-    ids = [nodes.global_id(models.Follow(pk=pk)) for pk in gone]
+    ids = [global_id(models.Follow(pk=pk)) for pk in gone]
     return UnfollowPayload(deleted_follow_ids=ids, object=obj)
 
 
@@ -297,7 +298,7 @@ def _object(info: Info, field: str, given: str | None) -> django_models.Model | 
     """The node behind an input's id, if it can have a role."""
     if given is None:
         return None
-    obj: Any = nodes.one_by_id(given, info)
+    obj: Any = one_by_id(given, info)
     if obj is None:
         raise _not_found(field, given)
     try:
@@ -305,7 +306,7 @@ def _object(info: Info, field: str, given: str | None) -> django_models.Model | 
     except ImproperlyConfigured:
         raise Refusal(
             field,
-            f"Nodes of type {nodes.type_name(type(obj))} take no part in streams.",
+            f"Nodes of type {type_name(type(obj))} take no part in streams.",
             ErrorCode.NOT_REGISTERED,
         ) from None
     return obj  # type: ignore[no-any-return]

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import strawberry
 from django.contrib.auth import get_user_model
 
-from . import nodes
+from . import door
+from .catalog import node_type
 from .context import Info, stand
 from .errors import BadUserInput
 from .nodes import Node
@@ -25,7 +26,7 @@ class Query:
 
     viewer = strawberry.field(
         resolver=viewer,
-        graphql_type=nodes.node_type(get_user_model()) | None,
+        graphql_type=node_type(get_user_model()) | None,
         description="Who is logged in; null for an anonymous visitor.",
     )
 
@@ -37,7 +38,7 @@ class Query:
         info: Info,
         id: Annotated[strawberry.ID, strawberry.argument(description="The id of the node.")],
     ) -> Node | None:
-        found: Node | None = nodes.one_by_id(id, info)
+        found: Node | None = door.one_by_id(id, info)
         return found
 
     @strawberry.field(
@@ -51,6 +52,6 @@ class Query:
     ) -> list[Node | None]:
         if len(ids) > MOST_IDS:
             raise BadUserInput(f"Ask for at most {MOST_IDS} ids at once; these are {len(ids)}.")
-        found = nodes.by_id(ids, info)
+        found = door.by_id(ids, info)
         stand(info, found.values())
         return [found.get(given) for given in ids]

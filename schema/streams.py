@@ -25,6 +25,7 @@ from . import nodes
 from .actions import ActionConnection, ActionFilter, NodeType, pages
 from .connections import PAGING, for_each
 from .context import Info
+from .door import one_by_id
 from .errors import BadUserInput, Forbidden, StreamFault, TooComplex, Unauthenticated
 from .queries import Query
 
@@ -236,7 +237,7 @@ def _python(info: Info, parameter: inspect.Parameter, value: Any) -> Any:
 
 
 def _node(info: Info, name: str, given: str, of: Any) -> Any:
-    found = nodes.one_by_id(given, info)
+    found = one_by_id(given, info)
     known = None if found is None else registry.lookup(type(found))
     if found is None or (of not in (None, Model) and known is not of):
         raise BadUserInput(

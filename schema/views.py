@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt, ensure_csrf_cookie
 from strawberry.django.views import GraphQLView as StrawberryView
 
-from . import nodes
+from .catalog import node_type
 from .context import Context
 
 #: GraphiQL's first tab, where a site's ACTSTREAM_SETTINGS["TOUR"] names no others.
@@ -105,7 +105,7 @@ def graphiql(request: HttpRequest) -> HttpResponse:
     tabs = import_string(tour)() if tour else [{"query": FIRST_QUERY}]
     viewer = Context(request).viewer
     context = {
-        "viewer_name": nodes.node_type(type(viewer)).display_name(viewer) if viewer else "",
+        "viewer_name": node_type(type(viewer)).display_name(viewer) if viewer else "",
         "login_url": f"{reverse('login')}?next={request.path}",
         "logout_url": reverse("logout"),
         "config": {"endpoint": request.path, "tabs": tabs},

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.db.models import Model
 
-from schema import nodes
+from schema import catalog
 
 Hide = Callable[..., None]
 
@@ -40,7 +40,7 @@ def hide(monkeypatch: pytest.MonkeyPatch) -> Hide:
                 return queryset
             return queryset.exclude(pk=obj.pk)
 
-        declared = nodes.node_type(model)
+        declared = catalog.node_type(model)
         monkeypatch.setattr(declared, "get_queryset", classmethod(get_queryset))
 
     return hidden

@@ -14,7 +14,7 @@ from django.db import models
 from django.db.models import Model
 from graphql import GraphQLObjectType, get_named_type
 
-from schema import nodes
+from schema import catalog, nodes
 from server import registry
 from server.models import Action, Follow
 from tests.schema.client import data, gid, schema
@@ -161,7 +161,7 @@ def walk() -> Iterator[ConnectionField]:
 
 
 def model_of(type_name: str) -> type[Model]:
-    return nodes._names[type_name][0]
+    return catalog._names[type_name][0]
 
 
 def _points_at(obj: Model) -> dict[str, Any]:

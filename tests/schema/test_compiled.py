@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from schema import compiled, nodes
+from schema import catalog, compiled, nodes
 from schema.compiled import Executor
 from server.models import Action, Follow
 from tests.schema.client import ask, gid, schema
@@ -192,11 +192,14 @@ def test_a_corpus_is_answered_alike(ids: dict[str, str], document: str) -> None:
 def test_a_plain_page_is_compiled_once_and_one_that_is_not_is_left_alone(
     ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used = []
+    used: list[Any] = []
     of = compiled.Answer.of
-    monkeypatch.setattr(
-        compiled.Answer, "of", lambda self, *args: used.append(1) or of(self, *args)
-    )
+
+    def counted(self: Any, *args: Any) -> Any:
+        used.append(args)
+        return of(self, *args)
+
+    monkeypatch.setattr(compiled.Answer, "of", counted)
     compiled._kept.clear()
     ask(CORPUS["the page of the README"])
     kept = len(compiled._kept)
@@ -231,7 +234,9 @@ def raising(name: str) -> Callable[[Any], str]:
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """A site's display name that raises."""
-    monkeypatch.setattr(nodes.node_type(Project), "display_name", raising("projects have no name"))
+    monkeypatch.setattr(
+        catalog.node_type(Project), "display_name", raising("projects have no name")
+    )
 
 
 def test_an_exception_is_answered_as_graphql_core_has_it(

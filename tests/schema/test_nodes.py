@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schema import nodes
+from schema import catalog, nodes
 from server.models import Action, Follow, action
 from tests.schema.client import ask, data, gid, gids, refusals
 from tests.schema.conftest import Hide
@@ -119,8 +119,8 @@ def test_a_uuid_that_is_written_otherwise_is_no_key(article: Article) -> None:
 
 def test_base64_that_is_written_otherwise_is_no_id() -> None:
     User.objects.all()
-    assert nodes._decode(encoded("User:1")) == "User:1"
-    assert [nodes._decode(given) for given in ("VXNlcjox\n", "VXNlcj ox", "VXNlcjox====")] == [
+    assert catalog._decode(encoded("User:1")) == "User:1"
+    assert [catalog._decode(given) for given in ("VXNlcjox\n", "VXNlcj ox", "VXNlcjox====")] == [
         None,
         None,
         None,
@@ -172,7 +172,7 @@ def test_nodes_cost_one_statement_for_each_type(
 def test_an_id_with_an_old_name_still_loads_and_answers_the_new_one(
     brook: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(nodes._names, "Undertaking", (Project, nodes.node_type(Project)))
+    monkeypatch.setitem(catalog._names, "Undertaking", (Project, catalog.node_type(Project)))
     assert data(NODE, id=encoded(f"Undertaking:{brook.pk}"))["node"]["id"] == gid(brook)
 
 
@@ -183,7 +183,7 @@ def test_a_type_cannot_take_a_name_that_is_taken() -> None:
         nodes.node(Page, name="Query")(type("Page", (), {}))
     with pytest.raises(ImproperlyConfigured, match=r"'User' of site\.Page is taken by auth\.User"):
         nodes.node(Page, name="Leaf", aliases=["User"])(type("Page", (), {}))
-    assert "Leaf" not in nodes._names
+    assert "Leaf" not in catalog._names
 
 
 def test_a_model_has_one_type() -> None:

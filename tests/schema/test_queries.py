@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
-from schema import nodes
+from schema import catalog
 from tests.schema.client import ask, data, gid
 
 VIEWER = "{ viewer { id displayName username viewerIsFollowing } }"
@@ -54,7 +54,7 @@ def test_a_rule_is_asked_with_the_viewer(ada: User, monkeypatch: pytest.MonkeyPa
         asked.append(info.context.viewer)
         return queryset
 
-    monkeypatch.setattr(nodes.node_type(User), "get_queryset", classmethod(get_queryset))
+    monkeypatch.setattr(catalog.node_type(User), "get_queryset", classmethod(get_queryset))
     document = "query ($id: ID!) { node(id: $id) { id } }"
     for viewer in (ada, None):
         data(document, viewer, id=gid(ada))

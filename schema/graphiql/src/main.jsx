@@ -1,5 +1,6 @@
 import "graphiql/setup-workers/vite";
 import "graphiql/style.css";
+import "./keyboard.js";
 import "./page.css";
 
 import { createGraphiQLFetcher } from "@graphiql/toolkit";

@@ -1,0 +1,96 @@
+"""The one door: every object leaves through here, if the viewer may see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db.models import Model, QuerySet
+
+from server import objects
+
+from .catalog import node_type, parse_id
+from .context import Info, Peers, together
+
+#: What objects name by the fields of their type's ``refers``.
+Named = Mapping[Any, Mapping[str, Any]]
+
+
+def shown(
+    info: Info, nodes: Iterable[Any], named: Named | None = None, depth: int = 2
+) -> dict[Any, str]:
+    """The display names of nodes.
+
+    That of an action or a follow is made of the names of what it names, as far as the viewer may
+    see it; ``named`` is that, where it is known. So on to a depth, in one query for each model.
+    """
+    nodes = list(nodes)
+    if named is None:
+        named = load_named(info, {n: node_type(type(n)).named_by for n in nodes} if depth else {})
+    behind = {obj: None for objs in named.values() for obj in objs.values() if obj is not None}
+    names = shown(info, behind, depth=depth - 1) if behind else {}
+    return {
+        node: node_type(type(node)).compose(
+            node,
+            {name: names[obj] for name, obj in named.get(node, {}).items() if obj is not None},
+        )
+        for node in nodes
+    }
+
+
+def load_named(info: Info, wanted: Mapping[Any, Iterable[str]]) -> dict[Any, dict[str, Any]]:
+    """What nodes name by some fields of their type's ``refers``; None where it is not visible."""
+    by = [
+        (node, name, node_type(type(node)).refers[name](node))
+        for node, names in wanted.items()
+        for name in names
+    ]
+    found = objects.load((r for *_, r in by if r), lambda model: visible(model, info))
+    answers: dict[Any, dict[str, Any]] = {node: {} for node in wanted}
+    for node, name, reference in by:
+        answers[node][name] = found.get(reference) if reference else None
+    return answers
+
+
+def by_id(ids: Iterable[str], info: Info) -> dict[str, Any]:
+    """The objects that the viewer may see behind ids, in one query per type.
+
+    An id that is unknown, malformed or not visible is left out.
+    """
+    keys: dict[type[Model], dict[str, str]] = {}
+    for given in set(ids):
+        if named := parse_id(given):
+            keys.setdefault(named[0], {})[given] = named[1]
+    found: dict[str, Any] = {}
+    for model, wanted in keys.items():
+        rows = objects.fetch(visible(model, info), wanted.values())
+        found |= {given: rows[key] for given, key in wanted.items() if key in rows}
+    return found
+
+
+def one_by_id(given: str, info: Info) -> Any:
+    """As :func:`by_id`, for one id; None where it is left out."""
+    return by_id([given], info).get(given)
+
+
+def visible(model: type[Model], info: Info) -> QuerySet[Any]:
+    """The rows of a model that the viewer may see."""
+    return node_type(model).get_queryset(model._default_manager.all(), info)
+
+
+def behind(info: Info, source: Any) -> tuple[Mapping[str, Any], Named]:
+    """The objects that ``source`` names by its type's ``refers``, each if it is visible.
+
+    Loaded for all peers, and for all fields that are selected of them, in one query per model.
+    Returns what ``source`` names, and what each of its peers does.
+    """
+    declared = node_type(type(source))
+
+    def load(peers: list[Any], group: Peers) -> dict[Any, dict[str, Any]]:
+        wanted = set(declared.refers)
+        if group.selected is not None:
+            named_by = declared.named_by if "displayName" in group.selected else frozenset()
+            wanted &= group.selected | named_by
+        return load_named(info, dict.fromkeys(peers, wanted))
+
+    return together(info, source, "refers", load)
