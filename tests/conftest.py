@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import pytest
@@ -22,28 +23,27 @@ settings.register_profile(
 )
 settings.load_profile("brook")
 
-NEEDS_POSTGRESQL = "needs PostgreSQL"
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("postgresql") and connection.vendor != "postgresql":
-            item.add_marker(pytest.mark.skip(f"{NEEDS_POSTGRESQL}: set DATABASE_URL=postgres://…"))
+            item.add_marker(pytest.mark.skip("needs PostgreSQL: set DATABASE_URL=postgres://…"))
         if item.get_closest_marker("sqlite") and connection.vendor != "sqlite":
             item.add_marker(pytest.mark.skip("is about SQLite"))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Name what was left out because a service is not there."""
-    left_out = sorted(
-        report.nodeid
-        for report in terminalreporter.stats.get("skipped", [])
-        if NEEDS_POSTGRESQL in str(report.longrepr)
-    )
-    if left_out:
-        terminalreporter.section(f"Left out: {NEEDS_POSTGRESQL} ({len(left_out)})")
-        for nodeid in left_out:
+    """Name what was left out, by what it needs: the reason is "needs …: why"."""
+    left_out = defaultdict(list)
+    for report in terminalreporter.stats.get("skipped", []):
+        if isinstance(report.longrepr, tuple):  # not an expected failure
+            needs = report.longrepr[2].removeprefix("Skipped: ").partition(":")[0]
+            if needs.startswith("needs "):
+                left_out[needs].append(report.nodeid)
+    for needs, nodeids in sorted(left_out.items()):
+        terminalreporter.section(f"Left out: {needs} ({len(nodeids)})")
+        for nodeid in sorted(nodeids):
             terminalreporter.line(nodeid)
 
 

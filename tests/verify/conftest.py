@@ -1,0 +1,196 @@
+"""What the long proofs run on, and the table of what they proved."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.conf import settings
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+HERE = Path(__file__).parent
+#: Whether a proof that cannot run here fails, instead of being left out.
+ALL = bool(os.environ.get("CI") or os.environ.get("VERIFY_ALL"))
+
+Proof = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running site, and who may log in to it."""
+
+    url: str
+    username: str
+    password: str
+
+
+# What was proven
+
+
+@pytest.fixture
+def proof(request: pytest.FixtureRequest) -> Proof:
+    """Enter a row in the table: ``proof("tour, desktop", "8 tabs, 0 errors")``."""
+
+    def enter(what: str, figures: str) -> None:
+        request.node.user_properties.append(("proof", (what, figures)))
+
+    return enter
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever stands in this directory is a long proof."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.verify)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    report = yield
+    if ALL and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"Nothing may be left out here. {reason(report)}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The table; what was left out is listed after it."""
+    reports = [
+        (report.location, outcome, report)
+        for outcome in ("passed", "failed", "error")
+        for report in terminalreporter.stats.get(outcome, [])
+        if "verify" in report.keywords and (report.when == "call" or outcome != "passed")
+    ]
+    if not reports:
+        return
+    table = Table("", "proof", "figures", "seconds", box=box.SIMPLE_HEAD)
+    table.columns[-1].justify = "right"
+    for _location, outcome, report in sorted(reports, key=lambda it: it[:2]):
+        for what, figures in rows(report):
+            table.add_row(outcome, escape(what), escape(figures), f"{report.duration:.1f}")
+    console = Console(width=110, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    terminalreporter.section("What was proven")
+    terminalreporter.write(captured.get())
+
+
+def rows(report: Any) -> list[tuple[str, str]]:
+    """A proof's own rows; one that entered none, or failed before, has its name."""
+    own = [value for name, value in report.user_properties if name == "proof"]
+    return own or [(re.sub(r"^.*::(test_)?", "", report.nodeid).replace("_", " "), "")]
+
+
+def reason(report: Any) -> str:
+    said = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    return str(said).removeprefix("Skipped: ")
+
+
+# The demo's site
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The demo's site, started as its user starts it; one for the tests of a file."""
+    directory = tmp_path_factory.mktemp("demo")
+    port = free_port()
+    environment = clean_environment(
+        DJANGO_SETTINGS_MODULE="server.demo.settings",
+        DATABASE_URL=f"sqlite:///{directory / 'brook.sqlite3'}",
+        SECRET_KEY=secrets.token_urlsafe(50),
+        PORT=str(port),
+    )
+
+    def manage(*command: str) -> str:
+        return subprocess.run(
+            [sys.executable, "manage.py", *command],
+            cwd=settings.BASE_DIR,
+            env=environment,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=300,
+        ).stdout
+
+    manage("migrate", "--verbosity", "0")
+    username, password = login(manage("demo"))
+    command = [sys.executable, "-m", "uvicorn", "schema.asgi:application", "--port", str(port)]
+    with serving(command, settings.BASE_DIR, environment, directory / "log", port) as url:
+        yield Site(url, username, password)
+
+
+def login(said: str) -> tuple[str, str]:
+    """Name and password, from what the demo says to whoever starts it."""
+    found = re.search(r"log in as (\S+), password (\S+)\.", said)
+    assert found, said
+    return found[1], found[2]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """This process's environment without what pytest, make and the .venv have put there."""
+    theirs = {"DJANGO_SETTINGS_MODULE", "DATABASE_URL", "SECRET_KEY", "PORT", "VIRTUAL_ENV"}
+    theirs |= {"DEBUG", "HOST", "REDIS_URL", "VENV", "DJANGO", "MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
+    theirs |= {name for name in os.environ if name.startswith(("PYTEST_", "PYTHON", "COV_"))}
+    kept = {name: value for name, value in os.environ.items() if name not in theirs}
+    here = str(Path(sys.executable).parent)
+    kept["PATH"] = os.pathsep.join(
+        path
+        for path in kept["PATH"].split(os.pathsep)
+        if path != here or sys.prefix == sys.base_prefix
+    )
+    return kept | more
+
+
+@contextmanager
+def serving(
+    command: list[str], directory: Path, environment: Mapping[str, str], log: Path, port: int
+) -> Iterator[str]:
+    """The address of a server, from when it answers (within three minutes) until the end."""
+    url = f"http://127.0.0.1:{port}"
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            command, cwd=directory, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        deadline = time.monotonic() + 180
+        while not answers(url):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, f"No answer in three minutes.\n{log.read_text()}"
+            time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/login", timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
