@@ -16,9 +16,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from server import seeding
+from server import worlds
 from server.models import Action, Follow
-from server.seeding import RARE_VERB, SeedError, Seeding, World
+from server.seeding import Seeding
+from server.worlds import RARE_VERB, SeedError, World
 
 NUMBERS = {"users": 300, "actions": 3_000, "follows": 2_000}
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that even a small world is written in several."""
-    monkeypatch.setattr(seeding, "BATCH", 250)
+    monkeypatch.setattr(worlds, "BATCH", 250)
 
 
 def seed(**options: Any) -> str:
@@ -192,7 +193,7 @@ def test_every_possible_number_of_follows_is_met_exactly(users: int, follows: in
 
 def test_a_few_do_most_of_what_is_done() -> None:
     world = World(users=2_000, actions=20_000, follows=20_000)
-    rows = list(chain.from_iterable(map(world.done, range(0, 20_000, seeding.BATCH))))
+    rows = list(chain.from_iterable(map(world.done, range(0, 20_000, worlds.BATCH))))
     assert len(rows) == 19_999  # and the record
     for role in (0, 2):
         counts = [n for _, n in Counter(row[role] for row in rows).most_common()]
@@ -207,7 +208,7 @@ def test_dormant_users_take_part_in_the_oldest_tenth_of_the_time_alone() -> None
     tenth, dormant, late = world.start + timedelta(days=36.5), set(world.dormants), Counter[bool]()
     acted = set()
     for actor, _, target, action_object, at, _ in chain.from_iterable(
-        map(world.done, range(0, 10_000, seeding.BATCH))
+        map(world.done, range(0, 10_000, worlds.BATCH))
     ):
         named = {actor, target, action_object} & dormant
         late[at >= tenth] += bool(named)
@@ -218,7 +219,7 @@ def test_dormant_users_take_part_in_the_oldest_tenth_of_the_time_alone() -> None
 
 def test_times_run_on_from_start_to_end_and_some_are_equal() -> None:
     world = World(users=50, actions=2_000, follows=0)
-    times = [row[4] for n in range(0, 2_000, seeding.BATCH) for row in world.done(n)]
+    times = [row[4] for n in range(0, 2_000, worlds.BATCH) for row in world.done(n)]
     assert times == sorted(times)
     assert world.start <= times[0] <= times[-1] <= world.end
     assert 20 < sum(a == b for a, b in pairwise(times)) < 120
@@ -226,7 +227,7 @@ def test_times_run_on_from_start_to_end_and_some_are_equal() -> None:
 
 def test_verbs_are_several_with_a_rare_one_and_some_actions_are_private() -> None:
     world = World(users=50, actions=5_000, follows=0)
-    rows = [row for n in range(0, 5_000, seeding.BATCH) for row in world.done(n)]
+    rows = [row for n in range(0, 5_000, worlds.BATCH) for row in world.done(n)]
     verbs = Counter(row[1] for row in rows)
     assert verbs[RARE_VERB] == 1
     assert len(verbs) == 7

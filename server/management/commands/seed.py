@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from server.seeding import Example, SeedError, Seeding, World
+from server.seeding import Example, Seeding
+from server.worlds import SeedError, World
 
 DEFAULTS = {field.name: field.default for field in fields(World)}
 
