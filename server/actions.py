@@ -217,15 +217,13 @@ def record(
     for role, obj in roles.items():
         if obj is None and role != "actor":
             continue
-        registry.check(obj)  # type: ignore[arg-type]
-        if obj._state.adding or registry.reference(obj) is None:  # type: ignore[union-attr, arg-type]
-            raise ValidationError({role: f"{obj!r} is not saved, so it can have no role."})
+        registry.require(obj, role)  # type: ignore[arg-type]
     if timestamp is not None and timezone.is_naive(timestamp):
         timestamp = timezone.make_aware(timestamp)
     with translation.override(None):  # a lazy verb is stored as it was written
         new = Action(
             **roles,
-            verb=str(verb),
+            verb="" if verb is None else str(verb),
             description=None if description is None else str(description),
             public=public,
             timestamp=timestamp or timezone.now(),

@@ -133,10 +133,7 @@ def get_or_follow(
     """As :func:`follow`; returns the Follow, and whether it is new."""
     if getattr(user, "pk", None) is None:
         raise ValidationError({"user": f"{user!r} is no saved user, so it cannot follow."})
-    registry.check(obj)
-    named = registry.reference(obj, obj._state.db)
-    if named is None or obj._state.adding:
-        raise ValidationError({"object": f"{obj!r} is not saved, so it cannot be followed."})
+    named = registry.require(obj, "object")
     if error := text_error("A flag", flag, FLAG_LENGTH):
         raise ValidationError({"flag": error})
     using = router.db_for_write(Follow, instance=user)
@@ -206,10 +203,11 @@ def followers(obj: models.Model, flag: str | None = None) -> models.QuerySet[Any
 def following(user: Any, *models_: type[models.Model], flag: str | None = None) -> list[Any]:
     """The objects that a user follows, newest follow first, each once.
 
-    With models, those of these models alone. One query, and one for each model among them.
+    With models, those of these models alone; of one that is not registered, none. One query, and
+    one for each model among them.
     """
-    wanted = [registry.check(model) for model in models_] or None
-    rows = Follow.objects.by(user, flag).of(wanted)
+    taking_part = [model for model in map(registry.lookup, models_) if model]
+    rows = Follow.objects.by(user, flag).of(taking_part if models_ else None)
     found = list(rows)
     objects.attach(found, ["follow_object"], using=rows.db)
     return list({row.follow_object: None for row in found if row.follow_object is not None})

@@ -24,7 +24,7 @@ class ObjectIdField(models.CharField):  # type: ignore[type-arg]
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"max_length": 255, **kwargs})
+        super().__init__(*args, **{"max_length": registry.KEY_LENGTH, **kwargs})
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
         parameters = super().db_parameters(connection)

@@ -8,8 +8,11 @@ from typing import Any
 from django.apps import apps
 from django.contrib.contenttypes.fields import GenericRelation
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db.models import Model
+
+#: As much of a primary key as a row can hold.
+KEY_LENGTH = 255
 
 # Keyed by the concrete model, because a model and its proxies share rows and content type.
 _registered: dict[type[Model], type[Model]] = {}
@@ -126,6 +129,26 @@ def reference(obj: Model, using: str | None = None) -> tuple[int, str] | None:
     model = lookup(obj.__class__)
     key = None if model is None else getattr(obj, pk_name(model))
     return None if model is None or key is None else (content_type(model, using).pk, str(key))
+
+
+def require(obj: Model, field: str) -> tuple[int, str]:
+    """As :func:`reference`, of what is to be named in a row.
+
+    Raises ImproperlyConfigured if its model is not registered, and ValidationError, for ``field``,
+    if it is not saved or its primary key has more than 255 characters.
+    """
+    check(obj)
+    named = reference(obj, obj._state.db)
+    if named is None or obj._state.adding:
+        raise ValidationError({field: f"{obj!r} is not saved, so nothing can name it."})
+    if len(named[1]) > KEY_LENGTH:
+        raise ValidationError(
+            {
+                field: f"The primary key of what is named has at most {KEY_LENGTH} characters as "
+                f"text; this one has {len(named[1])}."
+            }
+        )
+    return named
 
 
 def pk_name(model: type[Model]) -> str:

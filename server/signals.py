@@ -15,7 +15,7 @@ class ActionSignal(Signal):
     def send(self, sender: Any, **named: Any) -> list[tuple[Any, Any]]:
         # Django looks the sender up by its hash, which an unsaved object has not.
         if isinstance(sender, Model) and sender.pk is None:
-            raise ValidationError({"actor": f"{sender!r} is not saved, so it can have no role."})
+            raise ValidationError({"actor": f"{sender!r} is not saved, so nothing can name it."})
         return super().send(sender, **named)
 
 

@@ -310,3 +310,12 @@ def test_actions_have_the_field_names_of_django_activity_stream() -> None:
         for part in ("", "_content_type", "_object_id")
     } | {"verb", "description", "timestamp", "public", "data"}
     assert isinstance(Action._meta.get_field("data"), models.JSONField)
+
+
+def test_no_verb_at_all_is_refused_as_an_empty_one(ada: User) -> None:
+    with pytest.raises(ValidationError) as refused:
+        action.send(ada, verb=None)
+    assert refused.value.message_dict == {
+        "verb": ["A verb has at least 1 character; this one is empty."]
+    }
+    assert not Action.objects.exists()

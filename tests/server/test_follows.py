@@ -99,7 +99,7 @@ def test_what_is_not_registered_cannot_be_followed(ada: User, db: None) -> None:
 
 @pytest.mark.parametrize("unsaved", [Project(name="new"), Page(slug="new"), Article(title="new")])
 def test_what_is_not_saved_cannot_be_followed(ada: User, unsaved: Any) -> None:
-    with pytest.raises(ValidationError, match="is not saved, so it cannot be followed"):
+    with pytest.raises(ValidationError, match="is not saved, so nothing can name it"):
         follow(ada, unsaved)
     assert list(Follow.objects.all()) == []
 
@@ -234,3 +234,9 @@ def test_deleting_a_user_ends_what_the_user_followed(ada: User, brook: Project) 
 
 def test_a_follow_reads_as_a_sentence(ada: User, brook: Project) -> None:
     assert str(follow(ada, brook)) == "ada follows brook"
+
+
+def test_of_a_model_that_is_not_registered_nothing_is_followed(ada: User, brook: Project) -> None:
+    follow(ada, brook)
+    assert following(ada, Diary) == []
+    assert following(ada, Diary, Project) == [brook]

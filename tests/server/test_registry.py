@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group, User
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db.models.signals import post_delete, pre_delete
 from django.utils.functional import SimpleLazyObject
 
@@ -158,3 +158,17 @@ def test_registering_connects_no_receiver_to_the_deletion_of_every_model() -> No
     assert not [each for each in pre_delete.receivers if "server" in repr(each)]
     assert not pre_delete.has_listeners(Project)
     assert not post_delete.has_listeners(Project)
+
+
+def test_what_is_not_saved_or_has_too_long_a_key_cannot_be_named(db: None) -> None:
+    with pytest.raises(ValidationError, match="is not saved, so nothing can name it"):
+        registry.require(Project(name="never"), "target")
+    page = Page.objects.create(slug="x" * 100)
+    page.slug = "y" * 256
+    with pytest.raises(ValidationError) as refused:
+        registry.require(page, "target")
+    assert refused.value.messages == [
+        "The primary key of what is named has at most 255 characters as text; this one has 256."
+    ]
+    page.slug = "z" * 255
+    assert registry.require(page, "target")[1] == "z" * 255
