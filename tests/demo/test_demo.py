@@ -56,8 +56,8 @@ def test_the_tour_parses_and_has_the_ids_of_the_world() -> None:
     assert len(tabs) == 8
     for tab in tabs:
         assert tab["query"]
-        assert len(parse(tab["query"]).definitions) > 0
-        assert None not in json.loads(tab["variables"] or "{}").values() or "after" in str(tab)
+        assert len(parse(str(tab["query"])).definitions) > 0
+        assert None not in json.loads(str(tab["variables"] or "{}")).values() or "after" in str(tab)
 
 
 def test_the_command_says_how_to_log_in_and_changes_no_password(
