@@ -35,7 +35,7 @@ from .context import Info
 from .door import Named
 from .nodes import Node
 
-#: As many selections are kept, the last used ones.
+#: As many selections are kept, the last made ones.
 MOST_KEPT = 512
 
 #: What the response has of each object; the objects that they name are at hand.
@@ -59,25 +59,28 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,
     ) -> Any:
         if type(result) is Connection and position_context is None:
-            try:
-                selection = _selection(self, return_type, field_details_list)
-                if selection:
-                    return _answers(selection, result.batch)[id(result)]
-            except Exception:
-                pass  # graphql-core says what is wrong, and where
+            selection = _selection(self, return_type, field_details_list)
+            answers = selection and _answers(selection, result.batch)
+            if answers:
+                return answers[id(result)]
         return super().complete_object_value(
             return_type, field_details_list, info, path, result, position_context
         )
 
 
-def _answers(selection: Selection, batch: Batch) -> dict[int, Any]:
-    """What the response has of connections that were read together, made once for all of them."""
-    made = batch.answers.get(selection)
-    if made is None:
-        found = Answer(batch.info).of(selection, batch.connections)
-        made = dict(zip(map(id, batch.connections), found, strict=True))
-        batch.answers[selection] = made
-    return made
+def _answers(selection: Selection, batch: Batch) -> dict[int, Any] | None:
+    """What the response has of connections that were read together, made once for all of them.
+
+    None where that fails: then graphql-core says what is wrong, and where.
+    """
+    if selection not in batch.answers:
+        try:
+            found = Answer(batch.info).of(selection, batch.connections)
+        except Exception:  # whatever a site's code may raise
+            batch.answers[selection] = None
+        else:
+            batch.answers[selection] = dict(zip(map(id, batch.connections), found, strict=True))
+    return batch.answers[selection]
 
 
 class Answer:

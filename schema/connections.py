@@ -66,7 +66,7 @@ class Batch:
 
     info: Info
     connections: list[Connection[Any]] = field(default_factory=list)
-    answers: dict[Any, dict[int, Any]] = field(default_factory=dict)
+    answers: dict[Any, dict[int, Any] | None] = field(default_factory=dict)
 
 
 @strawberry.type(description="One page of a list, newest first, and how to go on from it.")

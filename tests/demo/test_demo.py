@@ -57,7 +57,8 @@ def test_the_tour_parses_and_has_the_ids_of_the_world() -> None:
     for tab in tabs:
         assert tab["query"]
         assert len(parse(str(tab["query"])).definitions) > 0
-        assert None not in json.loads(str(tab["variables"] or "{}")).values() or "after" in str(tab)
+        given = json.loads(str(tab["variables"] or "{}"))
+        assert [name for name, value in given.items() if value is None] in ([], ["after"])
 
 
 def test_the_command_says_how_to_log_in_and_changes_no_password(
