@@ -102,6 +102,41 @@ def test_three_levels_of_streams_take_as_many_statements_for_a_hundred_as_for_tw
     assert statements == {2: 9, 100: 9}
 
 
+@given(world=worlds())
+def test_three_levels_of_streams_are_those_that_are_asked_for_one_by_one(
+    world: list[tuple[int, int, int, int, bool]],
+) -> None:
+    with transaction.atomic():
+        make_world(world)
+
+        together = data(THREE_LEVELS, first=100)["modelStream"]["nodes"]
+
+        first = data("{ modelStream(model: PROJECT, first: 100) { nodes { actor { id } } } }")
+        alone = [
+            {"actor": actor and {**actor, "actorStream": {"nodes": newest_of_actor(actor)}}}
+            for actor in (action["actor"] for action in first["modelStream"]["nodes"])
+        ]
+        assert together == alone
+        transaction.set_rollback(True)
+
+
+def newest_of_actor(actor: dict[str, Any]) -> list[dict[str, Any]]:
+    query = """query ($id: ID!) { node(id: $id) { actorStream(first: 3) { nodes {
+        id target { id } } } } }"""
+    nodes = data(query, id=actor["id"])["node"]["actorStream"]["nodes"]
+    return [
+        {**node, "target": target and {**target, "targetStream": newest_of_target(target)}}
+        for node, target in ((node, node["target"]) for node in nodes)
+    ]
+
+
+def newest_of_target(target: dict[str, Any]) -> dict[str, Any]:
+    query = """query ($id: ID!) { node(id: $id) { targetStream(first: 2) { nodes {
+        id displayName } } } }"""
+    stream: dict[str, Any] = data(query, id=target["id"])["node"]["targetStream"]
+    return stream
+
+
 def test_pages_below_a_list_count_together(ada: User) -> None:
     for name in "abc":
         Action.objects.create(actor=ada, verb="posted", target=Project.objects.create(name=name))
