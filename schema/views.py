@@ -16,6 +16,7 @@ from django.utils.decorators import method_decorator
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt, ensure_csrf_cookie
 from strawberry.django.views import GraphQLView as StrawberryView
+from strawberry.http.base import BaseRequestProtocol
 
 from .catalog import node_type
 from .context import Context
@@ -77,6 +78,11 @@ class GraphQLView(StrawberryView[Context, None]):
 
     def get_context(self, request: HttpRequest, response: HttpResponse) -> Context:
         return Context(request, response)
+
+    def should_render_graphql_ide(self, request: BaseRequestProtocol) -> bool:
+        """A browser gets the page, also at an address with a query, which the page opens."""
+        by_browser = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+        return by_browser or super().should_render_graphql_ide(request)
 
     def render_graphql_ide(self, request: HttpRequest) -> HttpResponse:
         return graphiql(request)
