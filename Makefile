@@ -15,6 +15,9 @@ BIN := $(VENV)/bin
 GRAPHIQL := schema/static/graphiql/graphiql.js
 GRAPHIQL_SOURCES := $(wildcard schema/graphiql/*.json schema/graphiql/*.js schema/graphiql/.npmrc \
 	schema/graphiql/src/*)
+# One thread for each process: Python runs one at a time, and threads only take turns.
+SERVE = $(BIN)/granian --interface wsgi schema.wsgi:application --host $(HOST) --port $(PORT) \
+	--workers $${WEB_CONCURRENCY:-1} --blocking-threads 1 --no-ws
 DEMO := DJANGO_SETTINGS_MODULE=server.demo.settings DATABASE_URL=sqlite:///.demo/brook.sqlite3
 
 .DELETE_ON_ERROR:
@@ -28,7 +31,7 @@ demo: $(VENV)/.installed $(GRAPHIQL) .demo/secret_key ## Serve a small world at 
 	@export $(DEMO) SECRET_KEY="$$(cat .demo/secret_key)" PORT="$(PORT)" && \
 	$(BIN)/python manage.py migrate --verbosity 0 && \
 	$(BIN)/python manage.py demo && \
-	exec $(BIN)/uvicorn schema.asgi:application --host $(HOST) --port $(PORT)
+	exec $(SERVE)
 
 test: $(VENV)/.installed-test $(CHECKS:%=check-%) ## Check and test everything, in minutes
 	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
@@ -37,7 +40,7 @@ verify: $(VENV)/.installed-verify $(GRAPHIQL) ## The long proofs, and a table of
 	$(BIN)/python -m pytest -m verify -n 0 $(PYTEST)
 
 serve: $(VENV)/.installed $(GRAPHIQL) ## The production server, by the environment's settings
-	exec $(BIN)/uvicorn schema.asgi:application --host $(HOST) --port $(PORT)
+	exec $(SERVE)
 
 schema: $(VENV)/.installed ## Print the API to schema.graphql
 	DEBUG=true DJANGO_SETTINGS_MODULE=server.settings \
