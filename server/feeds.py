@@ -78,16 +78,9 @@ class Feed(Ranges):
 
     def count(self, window: Window, narrow: Narrow | None = None) -> int | None:
         """How many there are; None beyond 10,000."""
-        statement, params = self._counting(window, None)
-        if narrow:
-            wanted, more = self._counting(window, narrow)
-            most = pages.WINDOW
-            statement = f"CASE WHEN {statement} <= {most} THEN {wanted} ELSE {most + 1} END"
-            params += more
-        with connections[self.queryset.db].cursor() as cursor:
-            cursor.execute(f"SELECT {statement}", params)
-            number = int(cursor.fetchone()[0])
-        return number if number <= pages.WINDOW else None
+        every = self._counting(window, None)
+        wanted = self._counting(window, narrow) if narrow else None
+        return pages.numbers([pages.bounded(every, wanted)], self.queryset.db)[0]
 
     def _probe(self, window: Window, narrow: Narrow | None = None) -> QuerySet[Any]:
         """The first rows among the newest, or oldest, of all."""

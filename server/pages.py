@@ -74,7 +74,7 @@ class Ranges:
 
         None beyond 10,000; with ``narrow``, also where more than that would have to be looked at.
         """
-        return _count([_bounded_count(self, window, narrow)], self.queryset.db)[0]
+        return numbers([_bounded_count(self, window, narrow)], self.queryset.db)[0]
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def counts(
     if not all(source.bounded for source in sources):
         return [source.count(window, narrow) for source in sources]
     statements = [_bounded_count(source, window, narrow) for source in sources]
-    return _count(statements, sources[0].queryset.db) if sources else []
+    return numbers(statements, sources[0].queryset.db) if sources else []
 
 
 def cut(
@@ -295,25 +295,30 @@ def _positions(sources: Sequence[Ranges], arms: list[list[QuerySet[Any]]]) -> li
     return positions
 
 
-def _bounded_count(ranges: Ranges, window: Window, narrow: Narrow | None) -> Statement:
-    """An expression for a stream's count; one more than the bound where that is passed."""
-    statement, params = _counting(ranges, window, None)
-    if narrow is None:
-        return statement, params
+def bounded(every: Statement, wanted: Statement | None) -> Statement:
+    """A count's expression: of what is wanted, where there is no more of it all than the bound."""
+    if wanted is None:
+        return every
     # CASE looks at the second count only when the first has found that it is bounded.
-    wanted, more = _counting(ranges, window, narrow)
-    return f"CASE WHEN {statement} <= {WINDOW} THEN {wanted} ELSE {WINDOW + 1} END", params + more
+    sql = f"CASE WHEN {every[0]} <= {WINDOW} THEN {wanted[0]} ELSE {WINDOW + 1} END"
+    return sql, every[1] + wanted[1]
 
 
-def _count(statements: Sequence[Statement], using: str) -> list[int | None]:
-    numbers: dict[int, int] = {}
+def numbers(statements: Sequence[Statement], using: str) -> list[int | None]:
+    """What counts' expressions come to; None beyond the bound."""
+    found: dict[int, int] = {}
     for start in range(0, len(statements), MOST_COUNTS):
         numbered = list(enumerate(statements))[start : start + MOST_COUNTS]
         sql = " UNION ALL ".join(f"SELECT {number}, {sql}" for number, (sql, _) in numbered)
         with connections[using].cursor() as cursor:
             cursor.execute(sql, [param for _, (_, params) in numbered for param in params])
-            numbers |= cursor.fetchall()
-    return [numbers[n] if numbers[n] <= WINDOW else None for n in range(len(statements))]
+            found |= cursor.fetchall()
+    return [found[n] if found[n] <= WINDOW else None for n in range(len(statements))]
+
+
+def _bounded_count(ranges: Ranges, window: Window, narrow: Narrow | None) -> Statement:
+    every = _counting(ranges, window, None)
+    return bounded(every, _counting(ranges, window, narrow) if narrow else None)
 
 
 def _counting(ranges: Ranges, window: Window, narrow: Narrow | None) -> Statement:

@@ -10,11 +10,9 @@ from pathlib import Path
 from django.conf import settings
 
 
-def run(
-    directory: Path, *command: str, site: str = "site_settings"
-) -> subprocess.CompletedProcess[str]:
-    """A Python command in a directory, under the settings of the site in it."""
-    environment = {
+def environment(directory: Path, site: str) -> dict[str, str]:
+    """That in which the site in a directory runs, and its commands do."""
+    return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": site,
         "DATABASE_URL": f"sqlite:///{directory}/site.sqlite3",
@@ -22,10 +20,16 @@ def run(
         "PYTHONPATH": f"{directory}{os.pathsep}{settings.BASE_DIR}",
         "PYTHONWARNINGS": "",
     }
+
+
+def run(
+    directory: Path, *command: str, site: str = "site_settings"
+) -> subprocess.CompletedProcess[str]:
+    """A Python command in a directory, under the settings of the site in it."""
     return subprocess.run(
         [sys.executable, *command],
         cwd=directory,
-        env=environment,
+        env=environment(directory, site),
         capture_output=True,
         text=True,
         timeout=120,

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from django.conf import settings
+
+from tests.sites import environment
 
 HERE = Path(__file__).parent
 
@@ -22,18 +23,6 @@ def needs(program: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(
         not shutil.which(program), reason=f"needs Node: there is no {program} on the PATH"
     )
-
-
-def environment(directory: Path, site: str) -> dict[str, str]:
-    """That in which the site in a directory runs, and its commands do."""
-    return {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": site,
-        "DATABASE_URL": f"sqlite:///{directory}/site.sqlite3",
-        "SECRET_KEY": "for tests alone",
-        "PYTHONPATH": f"{directory}{os.pathsep}{settings.BASE_DIR}",
-        "PYTHONWARNINGS": "",
-    }
 
 
 @contextmanager
