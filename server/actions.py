@@ -213,16 +213,19 @@ def record(
     field, for an unsaved role, whatever is out of bounds, and (code "conflict") a key that was
     used for another input.
     """
+    registry.check(actor)  # before the router, which knows of models alone
+    using = router.db_for_write(Action, instance=actor)
     roles = {"actor": actor, "target": target, "action_object": action_object}
+    named: dict[str, Any] = {}
     for role, obj in roles.items():
-        if obj is None and role != "actor":
-            continue
-        registry.require(obj, role)  # type: ignore[arg-type]
+        if obj is not None or role == "actor":
+            type_id, object_id = registry.require(obj, role, using)  # type: ignore[arg-type]
+            named |= {f"{role}_content_type_id": type_id, f"{role}_object_id": object_id}
     if timestamp is not None and timezone.is_naive(timestamp):
         timestamp = timezone.make_aware(timestamp)
     with translation.override(None):  # a lazy verb is stored as it was written
         new = Action(
-            **roles,
+            **named,
             verb="" if verb is None else str(verb),
             description=None if description is None else str(description),
             public=public,
@@ -230,8 +233,8 @@ def record(
             data=data,
             idempotency_key=idempotency_key,
         )
+    _remember(new, roles)
     new.clean()
-    using = router.db_for_write(Action, instance=actor)
     if idempotency_key is None:
         new.save(using=using, force_insert=True)
         return new, True
@@ -243,7 +246,7 @@ def record(
         first = (
             Action.objects.db_manager(using)
             .filter(
-                actor_content_type=new.actor_content_type,
+                actor_content_type=new.actor_content_type_id,
                 actor_object_id=new.actor_object_id,
                 idempotency_key=idempotency_key,
             )
@@ -254,8 +257,7 @@ def record(
     if _input(first, timestamp) != _input(new, timestamp):
         message = f"The key {idempotency_key!r} was used for another action."
         raise ValidationError({"idempotency_key": ValidationError(message, code="conflict")})
-    for role, obj in roles.items():
-        Action._meta.get_field(role).set_cached_value(first, obj)  # type: ignore[union-attr]
+    _remember(first, roles)
     return first, False
 
 
@@ -285,6 +287,12 @@ def store(
         idempotency_key=idempotency_key,
     )
     return stored
+
+
+def _remember(action: Action, roles: dict[str, models.Model | None]) -> None:
+    """Let an action have the objects at hand that it was made of."""
+    for role, obj in roles.items():
+        Action._meta.get_field(role).set_cached_value(action, obj)  # type: ignore[union-attr]
 
 
 def _input(action: Action, timestamp: datetime | None) -> tuple[Any, ...]:

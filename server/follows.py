@@ -133,10 +133,10 @@ def get_or_follow(
     """As :func:`follow`; returns the Follow, and whether it is new."""
     if getattr(user, "pk", None) is None:
         raise ValidationError({"user": f"{user!r} is no saved user, so it cannot follow."})
-    named = registry.require(obj, "object")
+    using = router.db_for_write(Follow, instance=user)
+    named = registry.require(obj, "object", using)
     if error := text_error("A flag", flag, FLAG_LENGTH):
         raise ValidationError({"flag": error})
-    using = router.db_for_write(Follow, instance=user)
     with transaction.atomic(using=using):
         row, created = Follow.objects.using(using).get_or_create(
             user=user,

@@ -50,7 +50,7 @@ class Role(GenericForeignKey):
     ) -> ContentType:
         if obj is not None:
             found = registry.lookup(obj.__class__) or obj.__class__
-            return registry.content_type(found, obj._state.db)
+            return registry.content_type(found, using or obj._state.db)
         return super().get_content_type(id=id, using=using, model=model)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:

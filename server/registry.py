@@ -131,14 +131,14 @@ def reference(obj: Model, using: str | None = None) -> tuple[int, str] | None:
     return None if model is None or key is None else (content_type(model, using).pk, str(key))
 
 
-def require(obj: Model, field: str) -> tuple[int, str]:
-    """As :func:`reference`, of what is to be named in a row.
+def require(obj: Model, field: str, using: str) -> tuple[int, str]:
+    """As :func:`reference`, of what is to be named in a row of a database.
 
     Raises ImproperlyConfigured if its model is not registered, and ValidationError, for ``field``,
     if it is not saved or its primary key has more than 255 characters.
     """
     check(obj)
-    named = reference(obj, obj._state.db)
+    named = reference(obj, using)
     if named is None or obj._state.adding:
         raise ValidationError({field: f"{obj!r} is not saved, so nothing can name it."})
     if len(named[1]) > KEY_LENGTH:

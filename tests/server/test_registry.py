@@ -162,13 +162,13 @@ def test_registering_connects_no_receiver_to_the_deletion_of_every_model() -> No
 
 def test_what_is_not_saved_or_has_too_long_a_key_cannot_be_named(db: None) -> None:
     with pytest.raises(ValidationError, match="is not saved, so nothing can name it"):
-        registry.require(Project(name="never"), "target")
+        registry.require(Project(name="never"), "target", "default")
     page = Page.objects.create(slug="x" * 100)
     page.slug = "y" * 256
     with pytest.raises(ValidationError) as refused:
-        registry.require(page, "target")
+        registry.require(page, "target", "default")
     assert refused.value.messages == [
         "The primary key of what is named has at most 255 characters as text; this one has 256."
     ]
     page.slug = "z" * 255
-    assert registry.require(page, "target")[1] == "z" * 255
+    assert registry.require(page, "target", "default")[1] == "z" * 255
