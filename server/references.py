@@ -53,20 +53,40 @@ class Role(GenericForeignKey):
             return registry.content_type(found, using or obj._state.db)
         return super().get_content_type(id=id, using=using, model=model)
 
+    def contribute_to_class(
+        self, cls: type[models.Model], name: str, private_only: bool = True, **kwargs: Any
+    ) -> None:
+        super().contribute_to_class(cls, name, **kwargs)
+        setattr(cls, name, RoleAttribute(self, vars(cls)[name]))
+
+
+class RoleAttribute:
+    """The attribute of a row that is the object it names.
+
+    Over Django's own, which until 6.0 is the field itself.
+    """
+
+    def __init__(self, field: Role, django: Any) -> None:
+        self.field = field
+        self.django = django
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.django, name)  # what prefetch_related() asks for
+
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
             return self
-        using = instance._state.db
-        cached = self.get_cached_value(instance, default=None)
+        field, using = self.field, instance._state.db
+        cached = field.get_cached_value(instance, default=None)
         # Django compares primary keys; a multi-table child's may be another than the one stored.
-        if not self.is_cached(instance) or (
+        if not field.is_cached(instance) or (
             cached is not None
-            and registry.reference(cached, using) != objects.refers(instance, self)
+            and registry.reference(cached, using) != objects.refers(instance, field)
         ):
-            objects.attach([instance], [self.name], using=using)
-        return self.get_cached_value(instance)
+            objects.attach([instance], [field.name], using=using)
+        return field.get_cached_value(instance)
 
     def __set__(self, instance: Any, value: models.Model | None) -> None:
-        super().__set__(instance, value)
+        self.django.__set__(instance, value)
         if value is not None and (named := registry.reference(value, value._state.db)):
-            setattr(instance, self.fk_field, named[1])
+            setattr(instance, self.field.fk_field, named[1])

@@ -23,6 +23,7 @@ def manager(path: Any) -> Any:
     return override_settings(ACTSTREAM_SETTINGS={"MANAGER": path})
 
 
+@pytest.mark.django_db(databases=["default", "other"])  # a check may ask what they can do
 def test_the_site_of_the_tests_is_in_order() -> None:
     assert django_checks.run_checks() == []
     call_command("check", stdout=StringIO(), fail_level="WARNING")
