@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
@@ -52,6 +52,10 @@ class Role(GenericForeignKey):
             found = registry.lookup(obj.__class__) or obj.__class__
             return registry.content_type(found, using or obj._state.db)
         return super().get_content_type(id=id, using=using, model=model)
+
+    if TYPE_CHECKING:
+
+        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
     def contribute_to_class(
         self, cls: type[models.Model], name: str, private_only: bool = True, **kwargs: Any
