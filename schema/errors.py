@@ -8,7 +8,7 @@
     └── StreamFault              a site's stream returned what cannot be paged
 
 Every other exception is masked as INTERNAL, with an id under which the log has it. What a mutation
-refuses as it should is no error at all: see UserError in ``mutations.py``.
+refuses as it should is no error at all: see UserError in ``payloads.py``.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import IntegrityError, models, router, transaction
+from django.db import models
 from django.db.models import Q
-from django.utils import timezone, translation
+from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
@@ -20,7 +20,6 @@ from .bounds import (
     DESCRIPTION_LENGTH,
     KEY_LENGTH,
     VERB_LENGTH,
-    by_value,
     data_error,
     text_error,
     time_error,
@@ -191,122 +190,3 @@ class RoleActions:
 
 for role in ROLES:
     registry.relate(f"{role}_actions", partial(Dependents, Action, role, RoleActions(role)))
-
-
-def record(
-    actor: models.Model,
-    verb: str,
-    *,
-    action_object: models.Model | None = None,
-    target: models.Model | None = None,
-    description: str | None = None,
-    public: bool = True,
-    timestamp: datetime | None = None,
-    data: Any = None,
-    idempotency_key: str | None = None,
-) -> tuple[Action, bool]:
-    """Store an action; returns it, and whether it is new.
-
-    With an idempotency key, an equal call of the same actor returns the first one's action.
-
-    Raises ImproperlyConfigured for a role whose model is not registered; ValidationError, by
-    field, for an unsaved role, whatever is out of bounds, and (code "conflict") a key that was
-    used for another input.
-    """
-    registry.check(actor)  # before the router, which knows of models alone
-    using = router.db_for_write(Action, instance=actor)
-    roles = {"actor": actor, "target": target, "action_object": action_object}
-    named: dict[str, Any] = {}
-    for role, obj in roles.items():
-        if obj is not None or role == "actor":
-            type_id, object_id = registry.require(obj, role, using)  # type: ignore[arg-type]
-            named |= {f"{role}_content_type_id": type_id, f"{role}_object_id": object_id}
-    if timestamp is not None and timezone.is_naive(timestamp):
-        timestamp = timezone.make_aware(timestamp)
-    with translation.override(None):  # a lazy verb is stored as it was written
-        new = Action(
-            **named,
-            verb="" if verb is None else str(verb),
-            description=None if description is None else str(description),
-            public=public,
-            timestamp=timestamp or timezone.now(),
-            data=data,
-            idempotency_key=idempotency_key,
-        )
-    _remember(new, roles)
-    new.clean()
-    if idempotency_key is None:
-        new.save(using=using, force_insert=True)
-        return new, True
-    try:
-        with transaction.atomic(using=using):
-            new.save(using=using, force_insert=True)
-            return new, True
-    except IntegrityError:
-        first = (
-            Action.objects.db_manager(using)
-            .filter(
-                actor_content_type=new.actor_content_type_id,
-                actor_object_id=new.actor_object_id,
-                idempotency_key=idempotency_key,
-            )
-            .first()
-        )
-        if first is None:
-            raise
-    if _input(first, timestamp) != _input(new, timestamp):
-        message = f"The key {idempotency_key!r} was used for another action."
-        raise ValidationError({"idempotency_key": ValidationError(message, code="conflict")})
-    _remember(first, roles)
-    return first, False
-
-
-def store(
-    sender: models.Model,
-    *,
-    verb: str,
-    action_object: models.Model | None = None,
-    target: models.Model | None = None,
-    description: str | None = None,
-    public: bool = True,
-    timestamp: datetime | None = None,
-    idempotency_key: str | None = None,
-    signal: object = None,
-    **data: Any,
-) -> Action:
-    """The receiver of the ``action`` signal: :func:`record`, with extra keywords as ``data``."""
-    stored, _new = record(
-        sender,
-        verb,
-        action_object=action_object,
-        target=target,
-        description=description,
-        public=public,
-        timestamp=timestamp,
-        data=data or None,
-        idempotency_key=idempotency_key,
-    )
-    return stored
-
-
-def _remember(action: Action, roles: dict[str, models.Model | None]) -> None:
-    """Let an action have the objects at hand that it was made of."""
-    for role, obj in roles.items():
-        Action._meta.get_field(role).set_cached_value(action, obj)  # type: ignore[union-attr]
-
-
-def _input(action: Action, timestamp: datetime | None) -> tuple[Any, ...]:
-    """What a caller gave; the time counts only if one was given."""
-    given: list[Any] = [
-        getattr(action, f"{role}_{column}")
-        for role in ROLES
-        for column in ("content_type_id", "object_id")
-    ]
-    return (
-        *given,
-        action.verb,
-        action.description,
-        action.public,
-        by_value(action.data),
-        timestamp and action.timestamp,
-    )

@@ -24,13 +24,13 @@ class BrookConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import actions, registry
+        from . import records, registry
         from .checks import CHECKS
         from .signals import action
 
         for check in CHECKS:
             checks.register(check)
-        action.connect(actions.store, dispatch_uid="server.actions.store")
+        action.connect(records.store, dispatch_uid="server.records.store")
         registry.register(settings.AUTH_USER_MODEL, "auth.Group")
         # "manage.py check" says what is wrong with a manager, and needs a site that starts.
         with suppress(ImproperlyConfigured):

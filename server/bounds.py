@@ -70,9 +70,10 @@ def data_error(data: Any) -> ValidationError | None:
 
 def as_json(data: Any) -> str:
     """Data as it is stored, its keys in order, so that equal data has equal text."""
-    return json.dumps(
-        data, cls=DjangoJSONEncoder, ensure_ascii=False, allow_nan=False, sort_keys=True
-    )
+    return _ENCODER.encode(data)
+
+
+_ENCODER = DjangoJSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True)
 
 
 def _too_long(message: str) -> ValidationError:
@@ -92,8 +93,15 @@ def by_value(data: Any) -> Any:
     return json.loads(as_json(data), parse_int=number, parse_float=number)
 
 
+def same_value(data: Any, other: Any) -> bool:
+    """Whether data compares equal, by :func:`by_value`."""
+    return as_json(data) == as_json(other) or by_value(data) == by_value(other)
+
+
 def storable(text: str) -> bool:
     """Whether PostgreSQL takes it: neither U+0000 nor half a surrogate pair."""
+    if text.isascii():
+        return "\x00" not in text
     try:
         return b"\x00" not in text.encode()
     except UnicodeEncodeError:

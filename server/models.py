@@ -8,6 +8,7 @@ from django.db.models import Model, QuerySet
 
 from .actions import Action
 from .follows import Follow, follow, followers, following, is_following, unfollow
+from .records import send_many
 from .signals import action
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "following",
     "is_following",
     "model_stream",
+    "send_many",
     "target_stream",
     "unfollow",
     "user_stream",

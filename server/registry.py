@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from django.apps import apps
 from django.contrib.contenttypes.fields import GenericRelation
-from django.contrib.contenttypes.models import ContentType
+from django.contrib.contenttypes.models import ContentType, ContentTypeManager
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db.models import Model
 
@@ -88,7 +89,7 @@ def lookup(model: type[Model]) -> type[Model] | None:
     A proxy and its base stand for each other; a multi-table child that is not registered itself
     takes part as its nearest registered parent.
     """
-    return next(lineage(model), None)
+    return _registered.get(model) or next(lineage(model), None)
 
 
 def lineage(model: type[Model]) -> Iterator[type[Model]]:
@@ -118,7 +119,12 @@ def check(model_or_object: type[Model] | Model) -> type[Model]:
 
 def content_type(model: type[Model], using: str | None = None) -> ContentType:
     """The content type under which a registered model is stored."""
-    return ContentType.objects.db_manager(using).get_for_model(model)
+    return _content_types(using).get_for_model(model)
+
+
+@cache  # a manager is dear to copy; the copies have their content types in common
+def _content_types(using: str | None) -> ContentTypeManager:
+    return ContentType.objects.db_manager(using)
 
 
 def reference(obj: Model, using: str | None = None) -> tuple[int, str] | None:
@@ -137,18 +143,19 @@ def require(obj: Model, field: str, using: str) -> tuple[int, str]:
     Raises ImproperlyConfigured if its model is not registered, and ValidationError, for ``field``,
     if it is not saved or its primary key has more than 255 characters.
     """
-    check(obj)
-    named = reference(obj, using)
-    if named is None or obj._state.adding:
+    model = check(obj)
+    key = getattr(obj, pk_name(model))
+    if key is None or obj._state.adding:
         raise ValidationError({field: f"{obj!r} is not saved, so nothing can name it."})
-    if len(named[1]) > KEY_LENGTH:
+    text = str(key)
+    if len(text) > KEY_LENGTH:
         raise ValidationError(
             {
                 field: f"The primary key of what is named has at most {KEY_LENGTH} characters as "
-                f"text; this one has {len(named[1])}."
+                f"text; this one has {len(text)}."
             }
         )
-    return named
+    return content_type(model, using).pk, text
 
 
 def pk_name(model: type[Model]) -> str:

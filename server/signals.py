@@ -20,5 +20,5 @@ class ActionSignal(Signal):
 
 
 #: ``action.send(actor, verb="starred", target=repo)`` stores an action and returns
-#: ``[(receiver, Action)]``; see :func:`server.actions.store` for the arguments.
+#: ``[(receiver, Action)]``; see :func:`server.records.store` for the arguments.
 action = ActionSignal()

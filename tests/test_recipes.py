@@ -31,7 +31,11 @@ from django.test import Client
 for command in COMMANDS:
     call_command(*command, verbosity=0)
 
+from datetime import timedelta
+from django.db import transaction
+from django.utils import timezone
 from mysite.shop.deeds import buy, review
+from mysite.shop.imports import import_orders
 from mysite.shop.models import Product
 from schema.nodes import global_id
 from server.models import Action, user_stream
@@ -54,6 +58,12 @@ for customer, product, order in (
 ):
     buy(customer, product, order)
 
+last_year = timezone.now() - timedelta(days=365)
+orders = [(number, eve, urn, last_year) for number in (101, 102)]
+with transaction.atomic():
+    imported = [import_orders(orders[:1]), import_orders(orders)]
+    transaction.set_rollback(True)
+
 sessions = {}
 for name, user in people.items():
     client = Client()
@@ -67,6 +77,7 @@ print(json.dumps({
     "sessions": sessions,
     "ids": {name: global_id(obj) for name, obj in objects.items()},
     "data": Action.objects.get(action_object_object_id=str(written.pk), verb="wrote").data,
+    "imported": imported,
     "ada": [str(action).removesuffix(" 0 minutes ago") for action in user_stream(ada)],
 }))
 """
@@ -89,6 +100,7 @@ class Shop:
     sessions: dict[str, str]
     ids: dict[str, str]
     data: Any
+    imported: list[int]
     ada: list[str]
 
     def ask(self, query: str, viewer: str = "") -> Any:
@@ -188,6 +200,10 @@ def test_an_action_from_python_has_its_data_and_reaches_who_follows(shop: Shop) 
         "bob wrote “Too loud” on Kettle",
         "ada wrote “Boils fast” on Kettle",
     ]
+
+
+def test_orders_that_are_imported_again_are_not_told_again(shop: Shop) -> None:
+    assert shop.imported == [1, 1]
 
 
 @needs("node")

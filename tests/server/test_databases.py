@@ -18,6 +18,7 @@ from server.models import (
     followers,
     following,
     is_following,
+    send_many,
     unfollow,
 )
 from tests.site.models import Project
@@ -50,6 +51,24 @@ def test_a_repeated_key_is_found_where_its_actor_is(there: tuple[User, Project])
     first, again = (action.send(ada, verb="joined", idempotency_key="1")[0][1] for _ in "ab")
     assert first == again
     assert Action.objects.using("other").count() == 1
+
+
+def test_many_are_stored_where_their_actors_are(there: tuple[User, Project]) -> None:
+    ada, brook = there
+    items = [{"actor": ada, "verb": "starred", "target": brook, "idempotency_key": "1"}]
+    [(sent, _)] = send_many(items)
+    assert sent._state.db == "other"
+    assert list(Action.objects.all()) == []
+    assert list(Action.objects.using("other")) == [sent]
+    assert Action.objects.using("other").get().target == brook
+    assert send_many(items) == [(sent, False)]
+
+
+def test_many_are_in_one_database(there: tuple[User, Project]) -> None:
+    here = User.objects.create(username="bob")
+    with pytest.raises(ValueError, match="One transaction is in one database"):
+        send_many({"actor": actor, "verb": "joined"} for actor in (here, there[0]))
+    assert list(Action.objects.all()) == list(Action.objects.using("other")) == []
 
 
 def test_streams_read_the_manager_s_database(there: tuple[User, Project]) -> None:

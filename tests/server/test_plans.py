@@ -18,7 +18,7 @@ from pytest_django import DjangoDbBlocker
 
 from server import pages, registry
 from server.cursors import Position
-from server.models import Action, Follow
+from server.models import Action, Follow, send_many
 from server.pages import Ranges, Window
 from tests.site.models import Article, Page, Project
 
@@ -303,3 +303,12 @@ def test_follows_are_read_by_an_index(history: History, name: str) -> None:
         assert kinds <= {"Limit", "Index Scan", "Index Only Scan"}, plan
     else:
         assert_bounded(statement)
+
+
+def test_the_keys_of_many_are_looked_up_in_the_index_of_their_constraint(history: History) -> None:
+    items = [
+        {"actor": history.busy, "verb": "met", "idempotency_key": str(at)} for at in range(100)
+    ]
+    send_many(items)
+    [lookup] = [sql for sql in statements(lambda: send_many(items)) if "wanted" in sql]
+    assert_bounded(lookup)
