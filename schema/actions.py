@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import strawberry
@@ -13,11 +12,12 @@ from strawberry.scalars import JSON
 
 from server import models, objects
 from server.filters import Filter
-from server.pages import Ranges, Window
+from server.pages import Ranges
+from server.windows import Window
 
 from . import nodes
 from .catalog import claim
-from .connections import Connection, Edge, connections
+from .connections import Batch, Connection, Edge
 from .context import Info
 from .nodes import Node, leading
 
@@ -33,10 +33,10 @@ class Action(Node):
     """An action; it can itself be acted on where a site registers it."""
 
     refers = {
-        name: partial(objects.refers, field=models.Action._meta.get_field(role))
-        for name, role in _ROLES.items()
+        name: objects.ByRole(models.Action._meta.get_field(role)) for name, role in _ROLES.items()
     }
     named_by = frozenset(_ROLES)
+    named_from = ("verb",)
 
     verb: str = strawberry.field(description='What was done: "starred".')
     description: str | None = strawberry.field(description="What its reporter said about it.")
@@ -111,10 +111,18 @@ def models_of(types: list[Any] | None) -> list[Any] | None:
 
 
 def pages(
-    info: Info, sources: Sequence[Ranges], filter: ActionFilter | None, **window: Any
+    info: Info,
+    sources: Sequence[Ranges],
+    filter: ActionFilter | None,
+    **window: Any,
 ) -> list[Connection[Any]]:
     """A page of each of many streams, as connections."""
     manager, viewer = models.Action.objects, info.context.viewer
-    asked, wanted = Window("a", **window), filter.wanted() if filter else Filter()
-    found = manager.read(sources, asked, viewer, wanted)
-    return connections(info, found, lambda: manager.counts(sources, asked, viewer, wanted))
+    wanted = filter.wanted() if filter else Filter()
+    asked = wanted.within(Window("a", **window))
+    return Batch(
+        info,
+        len(sources),
+        lambda needs: manager.read(sources, asked, viewer, wanted, needs),
+        lambda: manager.counts(sources, asked, viewer, wanted),
+    ).connections

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import strawberry
@@ -63,6 +65,11 @@ def node_type(model: type[Model]) -> type[Node]:
     return _types[known_model(model)]
 
 
+def model_of(name: str) -> type[Model] | None:
+    """The model whose objects have the GraphQL type of this name, or None."""
+    return _names[name][0] if name in _names else None
+
+
 def type_name(model: type[Model]) -> str | None:
     """The GraphQL name of :func:`node_type`, or None."""
     known = known_model(model)
@@ -71,8 +78,14 @@ def type_name(model: type[Model]) -> str | None:
 
 def global_id(obj: Any) -> strawberry.ID:
     """base64 of TypeName:pk, as Relay's Global Object Identification has it."""
-    key = getattr(obj, registry.pk_name(known_model(type(obj))))
-    return strawberry.ID(_encode(f"{type_name(type(obj))}:{key}"))
+    return ids_of(str(type_name(type(obj))))(obj)
+
+
+@cache
+def ids_of(name: str) -> Callable[[Any], strawberry.ID]:
+    """What makes the ids of the objects that have the GraphQL type of this name."""
+    key = attrgetter(registry.pk_name(_names[name][0]))
+    return lambda obj: strawberry.ID(_encode(f"{name}:{key(obj)}"))
 
 
 def parse_id(given: str) -> tuple[type[Model], str] | None:
@@ -98,7 +111,7 @@ def name_of(declared: type[Node]) -> str:
 
 
 def _encode(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
+    return binascii.b2a_base64(text.encode(), newline=False).decode()
 
 
 def _decode(given: str) -> str | None:

@@ -3,22 +3,30 @@
 What is selected of a connection is mostly plain: attributes, ids, names, the roles and what is
 plain of them. Such a selection is made into a *column* for each field, once per document: a
 function from all objects that stand there to what the response has of them, so that a page is a
-few list comprehensions instead of a thousand resolver calls. Any other field, and any exception,
-leaves the connection to graphql-core, whose answers and errors these are to the byte.
+few list comprehensions instead of a thousand resolver calls, and its rows have no more columns
+than these functions need. Any other field, and any exception, leaves the connection to
+graphql-core, whose answers and errors these are to the byte.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Field, Model
 from graphql import (
+    GraphQLBoolean,
     GraphQLField,
+    GraphQLID,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
+    GraphQLString,
     Undefined,
     get_named_type,
     is_abstract_type,
@@ -27,19 +35,23 @@ from graphql import (
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types import get_object_definition
+from strawberry_django.descriptors import ModelProperty
 from strawberry_django.fields.field import StrawberryDjangoField
 
+from server.rows import Columns
+
 from . import catalog, door
-from .connections import Batch, Connection, Edge
+from .connections import Batch, Connection, Edge, Supposed
 from .context import Info
-from .door import Named
 from .nodes import Node
 
 #: As many selections are kept, the last made ones.
 MOST_KEPT = 512
 
-#: What the response has of each object; the objects that they name are at hand.
-Column = Callable[[Sequence[Any], Named, "Answer"], list[Any]]
+#: What objects name, by the field that leads there.
+Named = Mapping[str, Sequence[Any]]
+#: What the response has of each object.
+Column = Callable[[Sequence[Any], Named, "Answer"], Sequence[Any]]
 
 
 class NotPlainError(Exception):
@@ -48,6 +60,10 @@ class NotPlainError(Exception):
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
     """graphql-core's, but that plain selections of connections are compiled."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.context_value.compiles = True
 
     def complete_object_value(
         self,
@@ -58,66 +74,100 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         result: Any,
         position_context: Any,
     ) -> Any:
-        if type(result) is Connection and position_context is None:
+        if isinstance(result, Connection) and position_context is None:
             selection = _selection(self, return_type, field_details_list)
             answers = selection and _answers(selection, result.batch)
             if answers:
-                return answers[id(result)]
+                return answers[result.at]
+            if result.batch.supposed:
+                result.batch.supposed.check()
         return super().complete_object_value(
             return_type, field_details_list, info, path, result, position_context
         )
 
 
-def _answers(selection: Selection, batch: Batch) -> dict[int, Any] | None:
-    """What the response has of connections that were read together, made once for all of them.
+def _answers(selection: Selection, batch: Batch) -> Sequence[Any] | None:
+    """What the response has of connections that are read together, made once for all of them.
 
     None where that fails: then graphql-core says what is wrong, and where.
     """
     if selection not in batch.answers:
+        batch.needs = selection.needs
         try:
-            found = Answer(batch.info).of(selection, batch.connections)
+            answer = Answer(batch.info, batch.supposed)
+            batch.answers[selection] = answer.of(selection, batch.connections)
+            answer.found_out()
         except Exception:  # whatever a site's code may raise
-            batch.answers[selection] = None
-        else:
-            batch.answers[selection] = dict(zip(map(id, batch.connections), found, strict=True))
+            batch.answers[selection] = batch.needs = None
+            vars(batch).pop("pages", None)  # to be read whole
     return batch.answers[selection]
 
 
 class Answer:
     """Connections being answered."""
 
-    def __init__(self, info: Info) -> None:
+    def __init__(self, info: Info, supposed: Supposed | None) -> None:
         self.info = info
+        self.supposed = supposed
 
     def of(self, selection: Selection, objects: Sequence[Any]) -> list[dict[str, Any]]:
         """What the response has of each of these objects of one type."""
-        named: Named = {}
-        if selection.names:
-            named = door.load_named(self.info, dict.fromkeys(objects, selection.names))
+        named = self._named(selection, objects) if selection.refers else {}
         columns = [column(objects, named, self) for column in selection.columns]
         keys = selection.keys
         return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
 
-    def of_nodes(self, selections: dict[str, Selection], found: Sequence[Any]) -> list[Any]:
+    def found_out(self) -> None:
+        """Raises where the object whose connections these are is not there to be seen."""
+        if self.supposed:
+            self.supposed.check()
+
+    def of_nodes(self, selections: Mapping[str, Selection], found: Sequence[Any]) -> list[Any]:
         """The same of nodes of any types, some of them None; each object once."""
-        by_type: dict[str, dict[Any, None]] = {}
+        by_class: dict[type, dict[int, Any]] = {}
         for obj in found:
             if obj is not None:
-                by_type.setdefault(catalog.type_name(type(obj)) or "", {})[obj] = None
-        made: dict[Any, Any] = {None: None}
-        for name, objects in by_type.items():
-            made.update(zip(objects, self.of(selections[name], list(objects)), strict=True))
-        return [made[obj] for obj in found]
+                by_class.setdefault(type(obj), {})[id(obj)] = obj
+        made: dict[int, Any] = {}
+        for cls, objects in by_class.items():
+            selection = selections[catalog.type_name(cls) or ""]
+            made.update(zip(objects, self.of(selection, list(objects.values())), strict=True))
+        return [made.get(id(obj)) for obj in found]
+
+    def _named(self, selection: Selection, objects: Sequence[Any]) -> Named:
+        """What the objects name, in one query per model."""
+        references = {
+            name: [refer(obj) for obj in objects] for name, refer in selection.refers.items()
+        }
+        supposed = (self.supposed.reference,) if self.supposed else ()
+        found = door.load(self.info, chain(supposed, *references.values()), selection.behind.get)
+        if supposed and supposed[0] in found:
+            self.supposed = None
+        return {name: [found.get(named) for named in all_] for name, all_ in references.items()}
 
 
+@dataclass(eq=False)
 class Selection:
     """What is selected of one type, as columns."""
 
-    def __init__(self, keys: list[str], columns: list[Column], names: frozenset[str]) -> None:
-        self.keys = keys
-        self.columns = columns
-        self.names = names
-        """The fields by which the objects name others that are needed."""
+    keys: list[str] = field(default_factory=list)
+    columns: list[Column] = field(default_factory=list)
+    needs: set[str] | None = field(default_factory=set)
+    """The database's columns that these are made of; None: any."""
+    refers: dict[str, Any] = field(default_factory=dict)
+    """How the objects name those that are needed with them."""
+    behind: dict[type[Model], set[str] | None] = field(default_factory=dict)
+    """The columns that are needed of these, by model."""
+
+    def need(self, columns: Columns) -> None:
+        self.needs = _together(self.needs, columns)
+
+    def need_behind(self, model: type[Model], columns: Columns) -> None:
+        self.behind[model] = _together(self.behind.get(model, set()), columns)
+
+
+def _together(some: Columns, others: Columns) -> set[str] | None:
+    return None if some is None or others is None else {*some, *others}
 
 
 _kept: OrderedDict[Any, tuple[Any, Selection | None]] = OrderedDict()
@@ -146,53 +196,52 @@ def _compile(executor: Executor, kind: GraphQLObjectType, details: Any) -> Selec
     grouped, deferred, *_ = executor.collect_subfields(kind, details)
     if deferred:
         return None
-    columns: list[Column] = []
-    names: set[str] = set()
+    selection = Selection(list(grouped))
     for group in grouped.values():
         name = group[0].node.name.value
         if name == "__typename":
-            columns.append(_constant(kind.name))
-            continue
-        field = kind.fields[name]
-        column = _column(executor, kind, name, field, group, names)
+            column: Column | None = _constant(kind.name)
+        else:
+            column = _column(executor, kind, name, group, selection)
         if column is None:
             return None
-        columns.append(column)
-    return Selection(list(grouped), columns, frozenset(names))
+        selection.columns.append(column)
+    return selection
 
 
 def _column(
-    executor: Executor,
-    kind: GraphQLObjectType,
-    name: str,
-    field: GraphQLField,
-    group: Any,
-    names: set[str],
+    executor: Executor, kind: GraphQLObjectType, name: str, group: Any, selection: Selection
 ) -> Column | None:
+    """The column of a field; what it is made of is added to the selection's needs."""
+    field = kind.fields[name]
     declared: Any = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     definition: Any = kind.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
     owner: Any = definition.concrete_of.origin if definition.concrete_of else definition.origin
     if declared is None or declared.permission_classes or declared.extensions:
         return None
     resolver = declared.base_resolver and declared.base_resolver.wrapped_func
-    if is_leaf_type(get_named_type(field.type)):
-        if resolver in _LEAVES:
-            if name == "displayName":
-                names.update(owner.named_by)
-            return _leaf(field, _LEAVES[resolver])
-        if field.args or isinstance(field.type, GraphQLList):
-            return None
-        if resolver:
-            return _leaf(field, _each(resolver)) if _takes_the_object_alone(declared) else None
-        if isinstance(declared, StrawberryDjangoField) and declared.is_relation:
-            return None
-        attribute = getattr(declared, "django_name", None) or declared.python_name
-        return _leaf(field, _attribute(attribute))
     if name in getattr(owner, "refers", ()):
-        names.add(name)
-        return _reference(executor, name, field, group)
-    get = _PARTS.get(resolver) or (attrgetter("node") if owner is Edge else None)
-    return get and _part(executor, field, group, get)
+        return _reference(executor, owner, name, field, group, selection)
+    if not is_leaf_type(get_named_type(field.type)):
+        get = _PARTS.get(resolver) or (attrgetter("node") if owner is Edge else None)
+        return get and _part(executor, field, group, get, selection)
+    if resolver is _ID:
+        return _leaf(field, _ids(kind))
+    if resolver is _NAME:
+        return _leaf(field, _names(owner, selection))
+    if field.args or isinstance(field.type, GraphQLList):
+        return None
+    hints = getattr(declared, "store", None)
+    if resolver:
+        if not _takes_the_object_alone(declared):
+            return None
+        selection.need(_hinted(catalog.model_of(kind.name), hints))
+        return _leaf(field, _each(resolver))
+    if isinstance(declared, StrawberryDjangoField) and declared.is_relation:
+        return None
+    attribute = getattr(declared, "django_name", None) or declared.python_name
+    selection.need(_behind(catalog.model_of(kind.name), attribute))
+    return _leaf(field, _each(attrgetter(attribute)))
 
 
 def _takes_the_object_alone(declared: Any) -> bool:
@@ -200,67 +249,132 @@ def _takes_the_object_alone(declared: Any) -> bool:
     return bool(resolver.self_parameter and not resolver.info_parameter and not resolver.is_async)
 
 
+def _behind(model: type[Model] | None, attribute: str) -> Columns:
+    """The columns that an attribute of a model's instances is made of; None: any."""
+    if model is None:
+        return ()  # of no row: an edge's cursor
+    try:
+        column = model._meta.get_field(attribute)
+    except FieldDoesNotExist:
+        made = getattr(model, attribute, None)
+        return _hinted(model, made.store) if isinstance(made, ModelProperty) else None
+    return (column.attname,) if isinstance(column, Field) else None
+
+
+def _hinted(model: type[Model] | None, hints: Any) -> Columns:
+    """The columns that strawberry-django's ``only=`` names; None where it names none."""
+    if model is None:
+        return ()
+    if hints is None or not hints.only or any("__" in name for name in hints.only):
+        return None
+    behind = [_behind(model, name) for name in hints.only]
+    return None if None in behind else {name for columns in behind for name in columns or ()}
+
+
 def _constant(value: Any) -> Column:
     return lambda objects, named, answer: [value] * len(objects)
 
 
-def _attribute(name: str) -> Column:
-    get = attrgetter(name)
-    return lambda objects, named, answer: list(map(get, objects))
+def _each(of: Callable[[Any], Any]) -> Column:
+    return lambda objects, named, answer: [of(obj) for obj in objects]
 
 
 def _leaf(field: GraphQLField, raw: Column) -> Column:
     """Values as the scalar or enum has them, and as graphql-core checks them."""
     required = isinstance(field.type, GraphQLNonNull)
     leaf: Any = get_named_type(field.type)
+    as_it_is = _AS_IT_IS.get(leaf)
 
-    def column(objects: Sequence[Any], named: Named, answer: Answer) -> list[Any]:
+    def column(objects: Sequence[Any], named: Named, answer: Answer) -> Sequence[Any]:
+        found = raw(objects, named, answer)
         values = []
-        for value in raw(objects, named, answer):
-            if value is not None:
+        for value in found:
+            if value is None:
+                if required:
+                    raise NotPlainError("null where there must be a value")
+            elif type(value) is not as_it_is:
                 value = leaf.coerce_output_value(value)
                 if value is None or value is Undefined:
                     raise NotPlainError("a value that its scalar has not")
-            elif required:
-                raise NotPlainError("null where there must be a value")
             values.append(value)
         return values
 
     return column
 
 
-def _reference(executor: Executor, name: str, field: GraphQLField, group: Any) -> Column | None:
+def _reference(
+    executor: Executor,
+    owner: Any,
+    name: str,
+    field: GraphQLField,
+    group: Any,
+    selection: Selection,
+) -> Column | None:
     """What leads to a node, of whichever type it is."""
     kind: Any = get_named_type(field.type)
     kinds = executor.schema.get_possible_types(kind) if is_abstract_type(kind) else [kind]
     selections: dict[str, Selection] = {}
     for possible in kinds:
-        selection = _selection(executor, possible, group)
-        if selection is None:
+        below = _selection(executor, possible, group)
+        if below is None:
             return None
-        selections[possible.name] = selection
+        selections[possible.name] = below
+        if model := catalog.model_of(possible.name):
+            selection.need_behind(model, below.needs)
+    _refer(owner, name, selection)
+    return lambda objects, named, answer: answer.of_nodes(selections, named[name])
 
-    def column(objects: Sequence[Any], named: Named, answer: Answer) -> list[Any]:
-        return answer.of_nodes(selections, [named[obj][name] for obj in objects])
 
-    return column
+def _refer(owner: Any, name: str, selection: Selection) -> None:
+    selection.refers[name] = owner.refers[name]
+    selection.need(owner.refers[name].columns)
 
 
 def _part(
-    executor: Executor, field: GraphQLField, group: Any, get: Callable[[Any], Any]
+    executor: Executor,
+    field: GraphQLField,
+    group: Any,
+    get: Callable[[Any], Any],
+    selection: Selection,
 ) -> Column | None:
     """What leads to one object, or to a list of them, of a type that is known."""
     kind: Any = get_named_type(field.type)
-    selection = _selection(executor, kind, group)
-    if selection is None:
+    below = _selection(executor, kind, group)
+    if below is None:
         return None
+    selection.need(below.needs)
 
     def column(objects: Sequence[Any], named: Named, answer: Answer) -> list[Any]:
         parts = [get(obj) for obj in objects]
         if not isinstance(parts[0] if parts else None, list):
-            return answer.of(selection, parts)
-        made = iter(answer.of(selection, [part for each in parts for part in each]))
+            return answer.of(below, parts)
+        made = iter(answer.of(below, [part for each in parts for part in each]))
         return [[next(made) for _ in each] for each in parts]
+
+    return column
+
+
+def _ids(kind: GraphQLObjectType) -> Column:
+    return _each(catalog.ids_of(kind.name))
+
+
+def _names(owner: Any, selection: Selection) -> Column:
+    selection.need(owner.named_from)
+    if not owner.named_by:
+        return _each(lambda obj: owner.compose(obj, {}))
+    for name in owner.named_by:
+        _refer(owner, name, selection)
+    for model in catalog.all_models():
+        kind = catalog.node_type(model)
+        selection.need_behind(model, None if kind.named_by else kind.named_from)
+
+    def column(objects: Sequence[Any], named: Named, answer: Answer) -> list[Any]:
+        of = {
+            obj: {name: named[name][at] for name in owner.named_by}
+            for at, obj in enumerate(objects)
+        }
+        shown = door.shown(answer.info, objects, of)
+        return [shown[obj] for obj in objects]
 
     return column
 
@@ -270,24 +384,10 @@ def _function(owner: type, name: str) -> Any:
     return field.base_resolver.wrapped_func
 
 
-def _each(of: Callable[[Any], Any]) -> Column:
-    return lambda objects, named, answer: [of(obj) for obj in objects]
-
-
-def _names(objects: Sequence[Any], named: Named, answer: Answer) -> list[Any]:
-    shown = door.shown(answer.info, objects, named)
-    return [shown[obj] for obj in objects]
-
-
-def _ids(objects: Sequence[Any], named: Named, answer: Answer) -> list[Any]:
-    return [catalog.global_id(obj) for obj in objects]
-
-
-_LEAVES: dict[Any, Column] = {
-    _function(Node, "_id"): _ids,
-    _function(Node, "_display_name"): _names,
-}
+_ID, _NAME = _function(Node, "_id"), _function(Node, "_display_name")
 _PARTS: dict[Any, Callable[[Any], Any]] = {
     function: function
     for function in (_function(Connection, n) for n in ("edges", "nodes", "page_info"))
 }
+#: Values of these classes are what the response has.
+_AS_IT_IS: dict[Any, type] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}

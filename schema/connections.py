@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cached_property
 from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
 
-from server import pages
+from server.objects import Reference
+from server.pages import Page
+from server.rows import Columns
 
 from .context import Info, Peers, stand, together
 
@@ -30,6 +32,7 @@ Last = Annotated[
 Before = Annotated[
     str | None, strawberry.argument(description="Only what precedes the edge of this cursor.")
 ]
+
 #: The arguments of every connection, by name.
 PAGING = {"first": First, "after": After, "last": Last, "before": Before}
 
@@ -61,12 +64,45 @@ class Edge(Generic[Row]):
 
 
 @dataclass
+class Supposed:
+    """An object of which it is not known yet whether it is there and may be seen."""
+
+    reference: Reference | None
+    check: Callable[[], None]
+    """Raises what is to be said where it is not."""
+
+
+@dataclass
 class Batch:
-    """Connections that were read together, and are answered together; see ``compiled.py``."""
+    """Connections whose pages are read together, when they are first looked at."""
 
     info: Info
-    connections: list[Connection[Any]] = field(default_factory=list)
-    answers: dict[Any, dict[int, Any] | None] = field(default_factory=dict)
+    size: int
+    read: Callable[[Columns], Sequence[Page]]
+    """The pages, one for each; their rows have at least the columns that are given."""
+    count: Callable[[], Sequence[int | None]]
+    needs: Columns = None
+    answers: dict[Any, Sequence[Any] | None] = field(default_factory=dict)
+    """What the response has of them, by what is selected; see ``compiled.py``."""
+    supposed: Supposed | None = None
+    """Whose pages they are; whoever looks at them finds that out."""
+
+    @cached_property
+    def connections(self) -> list[Connection[Any]]:
+        return [Connection(batch=self, at=at) for at in range(self.size)]
+
+    @cached_property
+    def pages(self) -> Sequence[Page]:
+        found = self.read(self.needs)
+        if self.needs is None:  # what is not compiled is resolved row by row
+            rows = [row for page in found for row in page.rows]
+            stand(self.info, rows, "edges", "node")
+            stand(self.info, rows, "nodes")
+        return found
+
+    @cached_property
+    def counts(self) -> Sequence[int | None]:
+        return self.count()
 
 
 @strawberry.type(description="One page of a list, newest first, and how to go on from it.")
@@ -74,8 +110,11 @@ class Connection(Generic[Row]):
     """One page, and the count that is taken only if it is asked for."""
 
     batch: strawberry.Private[Batch]
-    page: strawberry.Private[pages.Page]
-    count: strawberry.Private[Callable[[], int | None]]
+    at: strawberry.Private[int]
+
+    @property
+    def page(self) -> Page:
+        return self.batch.pages[self.at]
 
     @strawberry.field(description="The nodes with their cursors.")
     def edges(self) -> list[Edge[Row]]:
@@ -96,25 +135,10 @@ class Connection(Generic[Row]):
 
     @strawberry.field(
         description="How many there are in all; null beyond 10,000, and where that is not found "
-        "by looking at 10,000 of them."
+        "by looking at 10,000 of them.",
     )
     def total_count(self) -> int | None:
-        return self.count()
-
-
-def connections(
-    info: Info, found: Sequence[pages.Page], counts: Callable[[], list[int | None]]
-) -> list[Connection[Any]]:
-    """Pages that were read together as connections: the rows of all are peers of each other."""
-    rows = [row for page in found for row in page.rows]
-    stand(info, rows, "edges", "node")
-    stand(info, rows, "nodes")
-    batch, counted = Batch(info), cache(counts)
-    batch.connections = [
-        Connection(batch=batch, page=page, count=lambda at=at: counted()[at])  # type: ignore[misc]
-        for at, page in enumerate(found)
-    ]
-    return batch.connections
+        return self.batch.counts[self.at]
 
 
 def for_each(

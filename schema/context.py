@@ -37,6 +37,8 @@ class Context:
 
     request: HttpRequest
     response: HttpResponse | None = None
+    compiles: bool = False
+    """Whether ``compiled.py`` answers, which looks for what is only supposed."""
     peers: dict[Place, Peers] = field(default_factory=dict)
     answers: dict[tuple[Place, str, str], Mapping[Any, Any]] = field(default_factory=dict)
 

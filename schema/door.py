@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django.db.models import Model, QuerySet
 
 from server import objects
+from server.objects import Reference
+from server.rows import Columns
 
 from .catalog import node_type, parse_id
 from .context import Info, Peers, together
@@ -45,11 +47,23 @@ def load_named(info: Info, wanted: Mapping[Any, Iterable[str]]) -> dict[Any, dic
         for node, names in wanted.items()
         for name in names
     ]
-    found = objects.load((r for *_, r in by if r), lambda model: visible(model, info))
+    found = load(info, (reference for *_, reference in by))
     answers: dict[Any, dict[str, Any]] = {node: {} for node in wanted}
     for node, name, reference in by:
         answers[node][name] = found.get(reference) if reference else None
     return answers
+
+
+def load(
+    info: Info,
+    references: Iterable[Reference | None],
+    only: Callable[[type[Model]], Columns] = lambda model: None,
+) -> dict[Reference, Any]:
+    """The objects behind references that the viewer may see, in one query per model.
+
+    With the columns that are needed of a model, where its QuerySet allows it.
+    """
+    return objects.load(filter(None, references), lambda model: visible(model, info), only=only)
 
 
 def by_id(ids: Iterable[str], info: Info) -> dict[str, Any]:
@@ -71,6 +85,18 @@ def by_id(ids: Iterable[str], info: Info) -> dict[str, Any]:
 def one_by_id(given: str, info: Info) -> Any:
     """As :func:`by_id`, for one id; None where it is left out."""
     return by_id([given], info).get(given)
+
+
+def keyed(given: str) -> Any:
+    """An instance that has nothing but its key, of the node that an id names; None if it is none.
+
+    It is not looked for, so whoever takes it finds out whether the viewer may see it.
+    """
+    model, text = parse_id(given) or (None, "")
+    key = model and objects.parse_key(model, text)
+    if model is None or key is None:
+        return None
+    return model.from_db(model._default_manager.db, [str(model._meta.pk.attname)], [key])
 
 
 def visible(model: type[Model], info: Info) -> QuerySet[Any]:

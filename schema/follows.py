@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any
 
 import strawberry
 from django.contrib.auth import get_user_model
 
-from server import models, objects, pages, registry
-from server.pages import Ranges, Window
+from server import counts, models, objects, pages, registry
+from server.pages import Ranges
+from server.windows import Window
 
 from . import nodes
 from .actions import ActionConnection, NodeType, models_of
@@ -19,12 +19,12 @@ from .actions import pages as action_pages
 from .catalog import claim, node_type
 from .connections import (
     After,
+    Batch,
     Before,
     Connection,
     Edge,
     First,
     Last,
-    connections,
     for_each,
 )
 from .context import Info
@@ -39,16 +39,11 @@ class Follow(Node):
     """One follow; a user may follow an object once under each flag."""
 
     refers = {
-        "user": partial(
-            objects.refers_by_key,
-            key=models.Follow._meta.get_field("user"),
-            to=_User,
-        ),
-        "followObject": partial(
-            objects.refers, field=models.Follow._meta.get_field("follow_object")
-        ),
+        "user": objects.ByKey(models.Follow._meta.get_field("user"), _User),
+        "followObject": objects.ByRole(models.Follow._meta.get_field("follow_object")),
     }
     named_by = frozenset(refers)
+    named_from = ()
 
     user = leading("user", node_type(_User), "Who follows; null when not visible to the viewer.")
     follow_object = leading(
@@ -81,8 +76,12 @@ def pages_of(
 ) -> list[Connection[Any]]:
     """A page of each of many lists of follows, as connections."""
     asked = Window("f", **window)
-    found = pages.pages(sources, asked, narrow)
-    return connections(info, found, lambda: pages.counts(sources, asked, narrow))
+    return Batch(
+        info,
+        len(sources),
+        lambda needs: pages.pages(sources, asked, narrow, needs),
+        lambda: counts.of(sources, asked, narrow),
+    ).connections
 
 
 def followers(

@@ -22,7 +22,7 @@ from graphql import (
 from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionResult
 
-from server.pages import DEFAULT_SIZE, MAX_SIZE
+from server.windows import DEFAULT_SIZE, MAX_SIZE
 
 from .errors import RequestFault, TooComplex
 

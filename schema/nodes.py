@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from enum import Enum
-from functools import cache, partial
+from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import strawberry
 import strawberry_django
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AbstractUser, Group
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
 from django.db.models import ForeignKey, Model, QuerySet
@@ -20,9 +22,10 @@ from strawberry.types import get_object_definition
 from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
-from server import objects, registry
+from server import registry
 from server.follows import followed_among
-from server.objects import Reference
+from server.objects import ByKey, ByRole
+from server.rows import Columns
 
 from . import catalog
 from .catalog import OURS, all_models, claim, name_of, node_type, type_name
@@ -45,9 +48,11 @@ class Node:
     """
 
     #: The fields that lead to another object, and what a row names by each.
-    refers: ClassVar[Mapping[str, Callable[[Any], Reference | None]]] = {}
+    refers: ClassVar[Mapping[str, ByRole | ByKey]] = {}
     #: Those of them that the display name is made of.
     named_by: ClassVar[frozenset[str]] = frozenset()
+    #: The columns that the display name is made of; None: any, so all of them are loaded.
+    named_from: ClassVar[Columns] = None
 
     def display_name(self) -> str:
         """How a client shows an instance; ``self`` is the model's instance."""
@@ -121,6 +126,7 @@ def node(
         known = registry.check(model)
         graphql_name = name or cls.__name__
         namespace = {k: v for k, v in vars(cls).items() if k not in ("__dict__", "__weakref__")}
+        namespace.setdefault("named_from", _named_from(known, cls))
         namespace["is_type_of"] = classmethod(lambda cls, obj, info: catalog.is_of(cls, obj))
         bases = (cls,) if issubclass(cls, Node) else (cls, Node)
         declared: Any = strawberry_django.type(
@@ -229,11 +235,13 @@ def _lead_through_the_door(model: type[Model], declared: type[Node]) -> None:
         lead = leading(name, node_type(to), field.description or f"Its {key.verbose_name}.")
         lead.python_name = field.python_name
         definition.fields[at] = lead
-        declared.refers = {**declared.refers, name: partial(objects.refers_by_key, key=key, to=to)}
+        declared.refers = {**declared.refers, name: ByKey(key, to)}
 
 
 def _declared(model: type[Model]) -> dict[str, Any]:
     """What the type of a model shows that has no ``nodes.py``: of a user, the user name."""
+    if model.__str__ is Group.__str__:
+        return {"named_from": ("name",)}
     user: Any = get_user_model()
     if model is not registry.lookup(user) or user.get_email_field_name() == user.USERNAME_FIELD:
         return {}
@@ -243,6 +251,20 @@ def _declared(model: type[Model]) -> dict[str, Any]:
 
     description = "The name that the user logs in with, unless it is an e-mail address."
     return {"username": strawberry.field(resolver=username, description=description)}
+
+
+def _named_from(model: Any, cls: type) -> Columns:
+    """The columns that Node's own display name is made of; None where they are not known."""
+    if getattr(cls, "display_name", None) not in (None, Node.display_name):
+        return None
+    ours = (AbstractBaseUser.get_username, AbstractUser.get_full_name)
+    if (
+        not issubclass(model, AbstractBaseUser)
+        or (model.get_username, getattr(model, "get_full_name", ours[1])) != ours
+    ):
+        return None
+    named = (model.USERNAME_FIELD, model.get_email_field_name(), "first_name", "last_name")
+    return {f.attname for f in model._meta.concrete_fields if f.name in named}
 
 
 def _user_name(user: Any) -> str:
@@ -256,11 +278,11 @@ def _user_name(user: Any) -> str:
 
 def _is_email(user: Any, name: str) -> bool:
     email = getattr(user, user.get_email_field_name(), None) or ""
-    try:
-        validate_email(name)
-    except ValidationError:
-        return name.casefold() == email.casefold()
-    return True
+    if "@" in name:
+        with suppress(ValidationError):
+            validate_email(name)
+            return True
+    return name.casefold() == email.casefold()
 
 
 def _field_name(field: StrawberryField) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -19,19 +20,21 @@ from strawberry.utils.str_converters import to_camel_case
 from server import registry
 from server.models import Action
 from server.pages import Ranges
-from server.streams import StreamError
+from server.streams import ActionManager, StreamError
 
 from . import nodes
 from .actions import ActionConnection, ActionFilter, NodeType, pages
-from .connections import PAGING, for_each
+from .connections import PAGING, Supposed, for_each
 from .context import Info
-from .door import one_by_id
+from .door import keyed, one_by_id
 from .errors import BadUserInput, Forbidden, StreamFault, TooComplex, Unauthenticated
 from .queries import Query
 
 #: A stream that a site's QuerySet makes, and a user's stream, cannot be read for many nodes as one
 #: bounded range each: below a list of at most this many nodes.
 MOST_PARENTS = 20
+#: Streams of Brook's own that ask for no more of their reference object than its key.
+OF_A_KEY = ("actor_stream", "target_stream", "action_object_stream", "any_stream")
 
 FilterArgument = Annotated[
     ActionFilter | None, strawberry.argument(description="Which of these actions are wanted.")
@@ -50,9 +53,13 @@ class Stream:
     parameters: tuple[inspect.Parameter, ...]
 
     @property
-    def description(self) -> str:
+    def summary(self) -> str:
         text = inspect.getdoc(self.method) or f"The actions of the stream {self.name}."
-        return f"{text.split(chr(10) * 2)[0]} Newest first; public actions only."
+        return text.split("\n\n")[0]
+
+    @property
+    def description(self) -> str:
+        return f"{self.summary} Newest first; public actions only."
 
     @property
     def is_of_viewer(self) -> bool:
@@ -60,26 +67,15 @@ class Stream:
 
     def query_field(self) -> Any:
         """The field of Query: the reference object is an argument."""
-        name = self.reference.name
-        argument: Any
-        if self.of is NodeType:
-            argument = _argument(NodeType, "The type of the objects.")
-        elif self.is_of_viewer:
-            argument = _argument(
-                strawberry.ID | None, "The id of a user; the viewer when left out."
-            )
-        else:
-            argument = _argument(strawberry.ID, "The id of the node whose stream it is.")
-        default = None if self.is_of_viewer else inspect.Parameter.empty
 
         def resolve(self_: Any, info: Info, **given: Any) -> Any:
-            reference = self._named(info, given.pop(name, None))
-            if info.context.viewer is None and not self._is_open(info, reference):
-                raise Unauthenticated("Log in to read this stream.")
-            self._open(info, reference)
+            named = given.pop(self.reference.name, None)
+            if info.context.compiles and self._is_of_a_key:
+                return self._of_key(info, named, given)
+            reference = self.opened(info, named)
             return self._pages(info, [reference], given)[0]
 
-        return self._field(resolve, [_parameter(name, argument, default)])
+        return self._field(resolve, [self.reference_parameter()])
 
     def node_field(self) -> Any:
         """The field of Node, or of one type: the node is the reference object."""
@@ -90,21 +86,87 @@ class Stream:
 
         return self._field(resolve, [])
 
-    def _field(self, resolve: Callable[..., Any], first: list[inspect.Parameter]) -> Any:
-        parameters = [
-            *first,
-            *(
-                _parameter(parameter.name, _annotation(self, parameter), parameter.default)
-                for parameter in self.parameters
-            ),
-            _parameter("filter", FilterArgument, None),
-            *(_parameter(name, annotation, None) for name, annotation in PAGING.items()),
+    def reference_parameter(self) -> inspect.Parameter:
+        """The argument that says of which object, or of which type, the stream is."""
+        argument: Any
+        if self.of is NodeType:
+            argument = _argument(NodeType, "The type of the objects.")
+        elif self.is_of_viewer:
+            argument = _argument(
+                strawberry.ID | None, "The id of a user; the viewer when left out."
+            )
+        else:
+            argument = _argument(strawberry.ID, "The id of the node whose stream it is.")
+        default = None if self.is_of_viewer else inspect.Parameter.empty
+        return parameter(self.reference.name, argument, default)
+
+    def own_parameters(self) -> list[inspect.Parameter]:
+        """The arguments of the stream's method, and which of its actions are wanted."""
+        return [
+            *(parameter(p.name, _annotation(self, p), p.default) for p in self.parameters),
+            parameter("filter", FilterArgument, None),
         ]
-        this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        info = inspect.Parameter("info", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Info)
-        resolve.__signature__ = inspect.Signature([this, info, *parameters])  # type: ignore[attr-defined]
-        resolve.__annotations__ = {p.name: p.annotation for p in (info, *parameters)}
+
+    def opened(self, info: Info, given: Any) -> Any:
+        """The reference object, if the stream is open to the viewer.
+
+        Raises BadUserInput, Unauthenticated, Forbidden.
+        """
+        reference = self._named(info, given)
+        if info.context.viewer is None and not self._is_open(info, reference):
+            raise Unauthenticated("Log in to read this stream.")
+        self._open(info, reference)
+        return reference
+
+    def arguments(self, info: Info, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What the stream's method takes, of the arguments that are given."""
+        return {
+            parameter.name: _python(info, parameter, given[parameter.name])
+            for parameter in self.parameters
+            if parameter.name in given
+        }
+
+    def ranges(self, reference: Any, arguments: Mapping[str, Any]) -> Ranges:
+        """What the stream's method returns. Raises StreamFault."""
+        try:
+            return Action.objects.ranges(self.method, reference, **arguments)
+        except StreamError as error:
+            raise StreamFault(str(error)) from error
+
+    def _field(self, resolve: Callable[..., Any], first: list[inspect.Parameter]) -> Any:
+        paging = [parameter(name, annotation, None) for name, annotation in PAGING.items()]
+        as_resolver(resolve, [*first, *self.own_parameters(), *paging])
         return nodes.added(resolve, ActionConnection, self.description, self.name)
+
+    @cached_property
+    def _is_of_a_key(self) -> bool:
+        """Whether nothing is asked of the reference object but which one it is: no site's code."""
+        installed = type(Action.objects)
+        return (
+            self.name in OF_A_KEY
+            and getattr(installed, self.name) is getattr(ActionManager, self.name)
+            and installed.opens_to is ActionManager.opens_to
+        )
+
+    def _of_key(self, info: Info, given: str, others: Mapping[str, Any]) -> Any:
+        """The page, before it is known whether there is a node of this id that may be seen.
+
+        That is found out with the objects that the page names, by the same statement.
+        """
+
+        def check() -> None:
+            self._named(info, given)
+
+        reference = keyed(given)
+        if reference is None:
+            check()
+        try:
+            [connection] = self._pages(info, [reference], others)
+        except Exception:
+            check()  # what is wrong with the id is said first
+            raise
+        connection.batch.supposed = Supposed(registry.reference(reference), check)
+        return connection
 
     def _named(self, info: Info, given: Any) -> Any:
         if self.of is NodeType:
@@ -124,21 +186,13 @@ class Stream:
 
     def _pages(self, info: Info, references: list[Any], given: Mapping[str, Any]) -> list[Any]:
         """A page for each reference; an empty one for those to which the stream is not open."""
-        manager = Action.objects
-        arguments = {
-            parameter.name: _python(info, parameter, given[parameter.name])
-            for parameter in self.parameters
-            if parameter.name in given
-        }
-        try:
-            sources = [
-                manager.ranges(self.method, reference, **arguments)
-                if self._is_open(info, reference)
-                else Ranges(manager.none(), ())
-                for reference in references
-            ]
-        except StreamError as error:
-            raise StreamFault(str(error)) from error
+        arguments = self.arguments(info, given)
+        sources = [
+            self.ranges(reference, arguments)
+            if self._is_open(info, reference)
+            else Ranges(Action.objects.none(), ())
+            for reference in references
+        ]
         if len(sources) > MOST_PARENTS and not all(source.bounded for source in sources):
             raise TooComplex(
                 f"{to_camel_case(self.name)} stands below {len(sources)} nodes; at most "
@@ -170,6 +224,14 @@ def streams() -> Iterator[Stream]:
                 and (parameter.annotation, parameter.default) != (parameter.empty, parameter.empty)
             ),
         )
+
+
+def as_resolver(resolve: Callable[..., Any], parameters: list[inspect.Parameter]) -> None:
+    """Have a function with keywords pass for a resolver with these parameters."""
+    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    info = inspect.Parameter("info", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Info)
+    resolve.__signature__ = inspect.Signature([this, info, *parameters])  # type: ignore[attr-defined]
+    resolve.__annotations__ = {p.name: p.annotation for p in (info, *parameters)}
 
 
 def extend_nodes() -> list[Any]:
@@ -271,6 +333,7 @@ def _argument(kind: Any, description: str) -> Any:
     return Annotated[kind, strawberry.argument(description=description)]
 
 
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    """A keyword of a resolver, with its GraphQL type."""
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, kind, annotation=annotation, default=default)

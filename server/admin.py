@@ -33,8 +33,9 @@ from . import objects, registry
 from .cursors import PageError
 from .models import Action, Follow
 from .objects import Reference
-from .pages import WINDOW, Page, Ranges, Window
+from .pages import Page, Ranges
 from .references import ROLES
+from .windows import MOST_READ, Window
 
 PAGE_SIZE = 100
 _TIME = re.compile(r"\b(since|until):(\S+)")
@@ -107,7 +108,7 @@ class Rows:
             rows = rows.filter(pk__lt=int(after))
         horizon = None
         if within := self.within & self._window().between(self.time):
-            horizon = rows.values_list("pk", flat=True)[WINDOW - 1 : WINDOW].first()
+            horizon = rows.values_list("pk", flat=True)[MOST_READ - 1 : MOST_READ].first()
             rows = rows.filter(within)
         if horizon:
             rows = rows.filter(pk__gte=horizon)
@@ -159,7 +160,7 @@ class NewestFirst(ChangeList):
         shown.name(request, self.result_list)
         if page.has_next_page:
             self.older = self.get_query_string({PAGE_VAR: page.end_cursor})
-            self.looked_at = WINDOW if len(self.result_list) < PAGE_SIZE else None
+            self.looked_at = MOST_READ if len(self.result_list) < PAGE_SIZE else None
         if after:
             self.newest = self.get_query_string()
         # What is shown is all that is counted; so "select all" selects no more than that.
@@ -411,7 +412,7 @@ def _follows(references: Sequence[Reference]) -> tuple[Q, ...]:
 def _refers(row: Model, key: Any) -> Reference | None:
     if hasattr(key, "ct_field"):
         return objects.refers(row, key)
-    return objects.refers_by_key(row, key, registry.check(key.related_model))
+    return objects.ByKey(key, registry.check(key.related_model))(row)
 
 
 def _models(name: str) -> list[type[Model]]:

@@ -34,7 +34,9 @@ class Position(NamedTuple):
 
     def cursor(self, kind: str) -> str:
         """base64url of kind, version, microseconds since 1970, id, and a mark if quiet."""
-        text = f"{kind}1:{(self.time - _EPOCH) // _MICROSECOND}:{self.pk}{':q' * self.quiet}"
+        since = self.time - _EPOCH
+        microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        text = f"{kind}1:{microseconds}:{self.pk}{':q' * self.quiet}"
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     @classmethod

@@ -4,6 +4,10 @@ The *probe* looks among the newest actions of all, where the stream of somebody 
 people is. Where it finds too few, *heads* asks for the newest action of each of the followed, in
 each role, and reads the ranges whose heads are the newest: an action sits in at most three ranges,
 so the newest ``n`` actions of the stream are in those of the ``3n`` newest heads.
+
+PostgreSQL copies whatever a leaf of the index has of a range, even where one row is wanted. So
+the heads of a few say how new the page's last action is at least, and all are sought no further
+back: then the dormant cost the same, however much they have done.
 """
 
 from __future__ import annotations
@@ -11,16 +15,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import connections
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.expressions import RawSQL
 
-from . import pages
+from . import conditions, counts, windows
+from .conditions import Statement
 from .cursors import Position
 from .follows import Follow
-from .pages import Narrow, Page, Ranges, Statement, Window, cut, horizons
+from .pages import Narrow, Page, Ranges, cut, horizons
 from .references import ROLES
+from .rows import Columns
+from .windows import Window
 
 #: A probe looks at twice as many actions as there are follows, but at this many at least.
 LEAST_PROBED = 500
@@ -51,28 +56,28 @@ class Feed(Ranges):
             belongs |= Q(actor_content_type=self.own[0], actor_object_id=self.own[1])
         return self.queryset.filter(belongs)
 
-    def page(self, window: Window, narrow: Narrow | None = None) -> Page:
+    def page(self, window: Window, narrow: Narrow | None = None, only: Columns = None) -> Page:
         """One page: in one statement for a lively stream, in two for a quiet one.
 
         With ``narrow``, 10,000 of all actions are looked at. Where these do not fill the page, it
         ends there, or right before the next action of the stream, in up to four statements.
         """
         if narrow:
-            return self._narrowed(window, narrow)
-        rows = [] if window.begins_quiet else list(self._probe(window))
+            return self._narrowed(window, narrow, only)
+        rows = [] if window.begins_quiet else self._probe(window, None, only)
         if len(rows) > window.size:
             return cut(rows, window)
-        return cut(list(self._heads(window, window.size + 1)), window, quiet=True)
+        return cut(self._heads(window, window.size + 1, only), window, quiet=True)
 
-    def _narrowed(self, window: Window, narrow: Narrow) -> Page:
-        rows = list(self._probe(window, narrow))
+    def _narrowed(self, window: Window, narrow: Narrow, only: Columns) -> Page:
+        rows = self._probe(window, narrow, only)
         [last] = horizons([Ranges(self.queryset)], window) if len(rows) <= window.size else [None]
         if last is None:
             return cut(rows, window)
-        following = self._heads(window.beyond(last), 1).first()
-        if following is None:
+        following = self._heads(window.beyond(last), 1, (self.time,))
+        if not following:
             return cut(rows, window)
-        at = Position.of(following, self.time)
+        at = Position.of(following[0], self.time)
         before_it = at._replace(pk=at.pk - 1 if window.backward else at.pk + 1)
         return cut(rows, window, last=before_it)
 
@@ -80,12 +85,13 @@ class Feed(Ranges):
         """How many there are; None beyond 10,000."""
         every = self._counting(window, None)
         wanted = self._counting(window, narrow) if narrow else None
-        return pages.numbers([pages.bounded(every, wanted)], self.queryset.db)[0]
+        return counts.numbers([counts.bounded(every, wanted)], self.queryset.db)[0]
 
-    def _probe(self, window: Window, narrow: Narrow | None = None) -> QuerySet[Any]:
+    def _probe(self, window: Window, narrow: Narrow | None, only: Columns) -> list[Any]:
         """The first rows among the newest, or oldest, of all."""
         within, way = self._within(window.ends(self.time)), _way(window)
-        wanted = _condition(narrow(self.queryset.model._default_manager.all())) if narrow else _ALL
+        rows: QuerySet[Any] = self.queryset.model._default_manager.using(self.queryset.db)
+        wanted = conditions.among(narrow(rows)) if narrow else conditions.ALL
         follows, follows_params = self._follows()
         belongs: list[str] = []
         belongs_params: list[Any] = []
@@ -102,11 +108,11 @@ class Feed(Ranges):
                 f"({_ACTION}.actor_content_type_id = %s AND {_ACTION}.actor_object_id = %s)"
             )
             belongs_params += self.own
-        number, number_params = str(pages.WINDOW), ()
+        number, number_params = str(windows.MOST_READ), ()
         if not narrow:
             greater, lesser = ("GREATEST", "LEAST") if self._is_postgresql else ("MAX", "MIN")
             number = (
-                f"{lesser}({pages.WINDOW}, {greater}({LEAST_PROBED}, "
+                f"{lesser}({windows.MOST_READ}, {greater}({LEAST_PROBED}, "
                 f"2 * (SELECT COUNT(*) FROM {_FOLLOW} WHERE {follows})))"
             )
             number_params = follows_params
@@ -116,26 +122,33 @@ class Feed(Ranges):
             f" AS {_ACTION} WHERE {wanted[0]} AND ({' OR '.join(belongs)})"
             f" {way} LIMIT {window.size + 1}",
             (*within[1], *number_params, *wanted[1], *belongs_params),
+            only,
         )
 
-    def _heads(self, window: Window, size: int) -> QuerySet[Any]:
+    def _heads(self, window: Window, size: int, only: Columns) -> list[Any]:
         """The first ``size`` rows, from the ranges with the newest, or oldest, heads."""
         within, way = self._within(window.ends(self.time)), _way(window)
         followed, followed_params = self._followed()
         text = _POSTGRESQL_HEADS if self._is_postgresql else _SQLITE_HEADS
+        named = {"within": within[0], "way": way, "size": size, "ranges": len(ROLES) * size}
+        named |= {"few": 2 * size, "before": size - 1}
+        named |= {"no_earlier": "<=" if window.backward else ">="}
+        named |= {"ever": "infinity" if window.backward else "-infinity"}
         heads, arms = [], []
         for number, role in enumerate(ROLES):
-            named = {"role": role, "number": number, "within": within[0], "way": way}
-            reaches = "" if role == "actor" else " WHERE NOT followed.actor_only"
-            heads.append(text["head"].format(**named, reaches=reaches))
-            arms.append(text["arm"].format(**named, size=size))
+            of = named | {"role": role, "number": number, "followed": _FOLLOWED[role]}
+            heads.append(text["head"].format(**of))
+            arms.append(text["arm"].format(**of))
+        least = text["least"].format(**named)
+        seeks = 2 * len(ROLES) + bool(least)
         return self._rows(
             window,
-            f"WITH followed AS ({followed}), heads AS ({' UNION ALL '.join(heads)}), "
-            + text["kept"].format(way=way, size=len(ROLES) * size)
+            f"WITH {followed}, {least} heads AS ({' UNION ALL '.join(heads)}), "
+            + text["kept"].format(**named)
             + f" SELECT id FROM (SELECT * FROM ({' UNION '.join(arms)}) AS arms"
             f" {way} LIMIT {size}) AS page",
-            (*followed_params, *(within[1] * (2 * len(ROLES)))),
+            (*followed_params, *(within[1] * seeks)),
+            only,
         )
 
     def _counting(self, window: Window, narrow: Narrow | None) -> Statement:
@@ -143,17 +156,16 @@ class Feed(Ranges):
         within = self._within(window.between(self.time), narrow)
         followed, followed_params = self._followed()
         arms = [
-            f"SELECT {_ACTION}.id FROM followed JOIN {_ACTION} ON"
+            f"SELECT {_ACTION}.id FROM {_FOLLOWED[role]} AS followed JOIN {_ACTION} ON"
             f" {_ACTION}.{role}_content_type_id = followed.type"
-            f" AND {_ACTION}.{role}_object_id = followed.object"
-            f" WHERE {within[0]}{'' if role == 'actor' else ' AND NOT followed.actor_only'}"
+            f" AND {_ACTION}.{role}_object_id = followed.object WHERE {within[0]}"
             for role in ROLES
         ]
         # Each action is at most three times among them.
-        most = len(ROLES) * (pages.WINDOW + 1)
+        most = len(ROLES) * (windows.MOST_READ + 1)
         counted = f"SELECT * FROM ({' UNION ALL '.join(arms)}) AS arms LIMIT {most}"
         return (
-            f"(WITH followed AS ({followed}) SELECT COUNT(DISTINCT id) FROM ({counted}) AS rows)",
+            f"(WITH {followed} SELECT COUNT(DISTINCT id) FROM ({counted}) AS rows)",
             (*followed_params, *(within[1] * len(ROLES))),
         )
 
@@ -164,26 +176,33 @@ class Feed(Ranges):
         return "user_id = %s AND flag = %s", (self._user_key, self.flag)
 
     def _followed(self) -> Statement:
-        """Whom and what the user follows, once under whichever flags, and the user's self."""
+        """Two tables, each of everybody and everything once: whose own actions belong to the
+        stream, and what must be done to whom."""
         follows, params = self._follows()
-        sql = (
-            "SELECT content_type_id AS type, object_id AS object,"
-            f" MIN(CASE WHEN actor_only THEN 1 ELSE 0 END) = 1 AS actor_only FROM {_FOLLOW}"
-            f" WHERE {follows} GROUP BY content_type_id, object_id"
-        )
-        if not self.own:
-            return sql, params
-        true = "TRUE" if self._is_postgresql else "1"
-        own_type = "CAST(%s AS integer), CAST(%s AS text)"
-        return f"{sql} UNION ALL SELECT {own_type}, {true}", (*params, *self.own)
+        select, group = "SELECT content_type_id AS type, object_id AS object", "GROUP BY 1, 2"
+        actors, actors_params = f"{select} FROM {_FOLLOW} WHERE {follows} {group}", params
+        if self.own:
+            others = f"{follows} AND NOT (content_type_id = %s AND object_id = %s)"
+            actors = (
+                f"SELECT CAST(%s AS integer) AS type, CAST(%s AS text) AS object"
+                f" UNION ALL {select} FROM {_FOLLOW} WHERE {others} {group}"
+            )
+            actors_params = (*self.own, *params, *self.own)
+        reached = f"{select} FROM {_FOLLOW} WHERE {follows} AND NOT actor_only {group}"
+        return f"actors AS ({actors}), reached AS ({reached})", (*actors_params, *params)
 
     def _within(self, ends: Q, narrow: Narrow | None = None) -> Statement:
+        written = None if narrow else conditions.of(self.queryset, ends)
+        if written is not None:
+            return written
         rows = self.queryset.filter(ends)
-        return _condition(narrow(rows) if narrow else rows)
+        return conditions.among(narrow(rows) if narrow else rows)
 
-    def _rows(self, window: Window, sql: str, params: tuple[Any, ...]) -> QuerySet[Any]:
-        rows: QuerySet[Any] = self.queryset.model._base_manager.using(self.queryset.db)
-        return rows.filter(pk__in=RawSQL(sql, params)).order_by(*window.order(self.time))
+    def _rows(self, window: Window, sql: str, params: tuple[Any, ...], only: Columns) -> list[Any]:
+        """The rows whose ids a SELECT finds."""
+        read = self.reader(only)
+        select = f"SELECT {read.columns} FROM {read.table} WHERE {read.key} IN ({sql})"
+        return read(f"{select} {_way(window)}", params)
 
     @property
     def _is_postgresql(self) -> bool:
@@ -197,17 +216,27 @@ class Feed(Ranges):
 
 
 _ACTION, _FOLLOW = "activity_action", "activity_follow"
-_ALL: Statement = ("1 = 1", ())
+
+#: The table in which what takes a role is looked for.
+_FOLLOWED = {role: "actors" if role == "actor" else "reached" for role in ROLES}
 
 # The same plan in the words of each: one seek for every range's head, then the ranges kept.
 _POSTGRESQL_HEADS = {
+    "least": (
+        "few AS (SELECT head.timestamp, head.id FROM actors CROSS JOIN LATERAL (SELECT timestamp,"
+        " id FROM activity_action WHERE actor_content_type_id = actors.type"
+        " AND actor_object_id = actors.object AND {within} {way} LIMIT 1) AS head LIMIT {few}),"
+        " least AS (SELECT timestamp FROM few {way} LIMIT 1 OFFSET {before}),"
+    ),
     "head": (
         "SELECT {number} AS role, followed.type, followed.object, head.timestamp, head.id"
-        " FROM followed CROSS JOIN LATERAL (SELECT timestamp, id FROM activity_action"
-        " WHERE {role}_content_type_id = followed.type AND {role}_object_id = followed.object"
-        " AND {within} {way} LIMIT 1) AS head{reaches}"
+        " FROM {followed} AS followed CROSS JOIN LATERAL (SELECT timestamp, id"
+        " FROM activity_action WHERE {role}_content_type_id = followed.type"
+        " AND {role}_object_id = followed.object AND {within}"
+        " AND timestamp {no_earlier} COALESCE((SELECT timestamp FROM least), '{ever}')"
+        " {way} LIMIT 1) AS head"
     ),
-    "kept": "kept AS (SELECT role, type, object FROM heads {way} LIMIT {size})",
+    "kept": "kept AS (SELECT role, type, object FROM heads {way} LIMIT {ranges})",
     "arm": (
         "SELECT arm.timestamp, arm.id FROM kept CROSS JOIN LATERAL (SELECT timestamp, id"
         " FROM activity_action WHERE {role}_content_type_id = kept.type"
@@ -216,14 +245,15 @@ _POSTGRESQL_HEADS = {
     ),
 }
 _SQLITE_HEADS = {
+    "least": "",
     "head": (
         "SELECT {number} AS role, followed.type, followed.object, (SELECT id FROM activity_action"
         " WHERE {role}_content_type_id = followed.type AND {role}_object_id = followed.object"
-        " AND {within} {way} LIMIT 1) AS head FROM followed{reaches}"
+        " AND {within} {way} LIMIT 1) AS head FROM {followed} AS followed"
     ),
     "kept": (
         "kept AS (SELECT heads.role, heads.type, heads.object FROM heads"
-        " CROSS JOIN activity_action AS newest ON newest.id = heads.head {way} LIMIT {size})"
+        " CROSS JOIN activity_action AS newest ON newest.id = heads.head {way} LIMIT {ranges})"
     ),
     "arm": (
         "SELECT arm.timestamp, arm.id FROM kept CROSS JOIN activity_action AS arm ON arm.id IN"
@@ -237,19 +267,3 @@ _SQLITE_HEADS = {
 def _way(window: Window) -> str:
     way = "ASC" if window.backward else "DESC"
     return f"ORDER BY timestamp {way}, id {way}"
-
-
-def _condition(rows: QuerySet[Any]) -> Statement:
-    """What a QuerySet asks of its rows, in words of their table."""
-    query: Any = rows.query
-    compiler = query.get_compiler(using=rows.db)
-    try:
-        if sum(1 for uses in query.alias_refcount.values() if uses) > 1:
-            sql, params = rows.order_by().values("pk").query.get_compiler(using=rows.db).as_sql()
-            return f"{_ACTION}.id IN ({sql})", tuple(params)
-        sql, params = compiler.compile(query.where)
-    except EmptyResultSet:
-        return "1 = 0", ()
-    except FullResultSet:
-        return _ALL
-    return sql, tuple(params)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db.models import Model, Q
 
 from . import registry
 from .bounds import storable
 from .cursors import PageError
-from .pages import Window
+from .windows import Window
 
 Models = Sequence[type[Model]] | None
 
@@ -32,15 +33,34 @@ class Filter:
     def rows(self, using: str | None = None) -> Q:
         """The condition on each row; ``Q()`` where there is none."""
         wanted = Q() if self.verbs is None else Q(verb__in=[*filter(storable, self.verbs)])
-        for role, models in (
-            ("actor", self.actor_types),
-            ("target", self.target_types),
-            ("action_object", self.action_object_types),
-        ):
+        for role, models in self._types:
             if models is not None:
                 types = [registry.content_type(model, using) for model in models]
                 wanted &= Q(**{f"{role}_content_type__in": types})
         return wanted
+
+    def holds(self, action: Any, using: str | None = None) -> bool:
+        """Whether a stored action is wanted: what ``rows`` and ``within`` ask a database."""
+        since, until = _utc(self.since), _utc(self.until)
+        return (
+            (self.verbs is None or action.verb in self.verbs)
+            and (since is None or action.timestamp >= since)
+            and (until is None or action.timestamp < until)
+            and all(
+                models is None
+                or getattr(action, f"{role}_content_type_id")
+                in [registry.content_type(model, using).pk for model in models]
+                for role, models in self._types
+            )
+        )
+
+    @property
+    def _types(self) -> tuple[tuple[str, Models], ...]:
+        return (
+            ("actor", self.actor_types),
+            ("target", self.target_types),
+            ("action_object", self.action_object_types),
+        )
 
     def within(self, window: Window) -> Window:
         """The window, from ``since`` to ``until``."""

@@ -94,6 +94,11 @@ class Follow(models.Model):
                 name="activity_follow_object",
             ),
             models.Index(fields=["user", "-started", "-id"], name="activity_follow_user"),
+            models.Index(
+                fields=["user", "content_type", "object_id", "flag"],
+                condition=models.Q(actor_only=False),
+                name="activity_follow_reaching",
+            ),
         )
 
     def __str__(self) -> str:
@@ -203,8 +208,7 @@ def followers(obj: models.Model, flag: str | None = None) -> models.QuerySet[Any
 def following(user: Any, *models_: type[models.Model], flag: str | None = None) -> list[Any]:
     """The objects that a user follows, newest follow first, each once.
 
-    With models, those of these models alone; of one that is not registered, none. One query, and
-    one for each model among them.
+    With models, those of these models alone; of one that is not registered, none. Two queries.
     """
     taking_part = [model for model in map(registry.lookup, models_) if model]
     rows = Follow.objects.by(user, flag).of(taking_part if models_ else None)

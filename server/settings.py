@@ -34,13 +34,19 @@ DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / '
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # Readers and one writer work side by side; a second writer waits for the first, from the
     # beginning of its transaction on, instead of failing in the middle of it.
-    DATABASES["default"]["OPTIONS"] = {
+    OPTIONS = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 10,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
-    DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    # Statements that come again are prepared. Behind a pooler that gives each transaction another
+    # connection (PgBouncer's transaction mode), a site sets prepare_threshold to None.
+    OPTIONS = {"server_side_binding": True, "prepare_threshold": 5}
+DATABASES["default"] |= {
+    "CONN_MAX_AGE": 60,
+    "OPTIONS": OPTIONS | DATABASES["default"].get("OPTIONS", {}),
+}
 
 # redis://host:6379/0, for what several processes share; none: each process for itself.
 REDIS_URL = env.str("REDIS_URL", default="")

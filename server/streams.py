@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import Manager, Model, Q, QuerySet
 
-from . import cascades, objects, pages, registry
+from . import cascades, counts, objects, pages, registry
 from .bounds import storable
 from .feeds import Feed
 from .filters import Filter
 from .follows import Follow
-from .pages import Narrow, Page, Ranges, Window
+from .pages import Narrow, Page, Ranges
 from .references import ROLES
+from .rows import Columns
+from .windows import Window
 
 if TYPE_CHECKING:
     from .actions import Action
@@ -180,16 +182,25 @@ class ActionManager(Manager["Action"]):
         return Ranges(self.filter(public=False), () if own is None else (own,))
 
     def read(
-        self, sources: Sequence[Ranges], window: Window, viewer: Any, wanted: Filter
+        self,
+        sources: Sequence[Ranges],
+        window: Window,
+        viewer: Any,
+        wanted: Filter,
+        only: Columns = None,
     ) -> list[Page]:
-        """A page of each of many streams, of what is wanted and a viewer may see."""
-        return pages.pages(sources, wanted.within(window), self._narrow(viewer, wanted))
+        """A page of each of many streams, of what is wanted and a viewer may see.
+
+        The actions have at least the columns ``only``.
+        """
+        narrow = self._narrow(viewer, wanted)
+        return pages.pages(sources, window, narrow, only)
 
     def counts(
         self, sources: Sequence[Ranges], window: Window, viewer: Any, wanted: Filter
     ) -> list[int | None]:
         """How many actions each stream has that are wanted and may be seen; None beyond 10,000."""
-        return pages.counts(sources, wanted.within(window), self._narrow(viewer, wanted))
+        return counts.of(sources, window, self._narrow(viewer, wanted))
 
     def _narrow(self, viewer: Any, wanted: Filter) -> Narrow | None:
         rows, everything = wanted.rows(self._db), self.get_queryset()
@@ -232,7 +243,9 @@ class ActionManager(Manager["Action"]):
         dicts = (given,) if isinstance(given, Mapping) else given
         if isinstance(dicts, tuple | list) and all(isinstance(d, Mapping) for d in dicts):
             arms = (self.arm(filters) for filters in dicts)
-            return Ranges(self.public(), tuple(arm for arm in arms if arm is not None))
+            # Said of each arm, where it is written without Django's compiler.
+            of_public = tuple(Q(arm, public=True) for arm in arms if arm is not None)
+            return Ranges(self.get_queryset(), of_public)
         raise StreamError(
             f"The stream {method.__name__} returned {type(given).__name__}; a stream returns a "
             "dict, a tuple of dicts or a QuerySet of Action."

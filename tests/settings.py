@@ -14,16 +14,16 @@ from server.settings import BASE_DIR, DATABASES, INSTALLED_APPS
 # Databases of this run's own, so that two can run side by side; SQLite's in files, not in memory,
 # so that threads meet as they do in production.
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+DATABASES["default"]["CONN_MAX_AGE"] = 0
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["TEST"] = {
         "NAME": str(Path(tempfile.gettempdir()) / f"brook-{RUN}.sqlite3")
     }
     DATABASES["default"]["OPTIONS"]["timeout"] = 60
 else:
-    DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["TEST"] = {"NAME": f"test_brook_{RUN[:8]}"}
     # Nobody needs what a test has written after a power cut.
-    DATABASES["default"]["OPTIONS"] = {"options": "-c synchronous_commit=off"}
+    DATABASES["default"]["OPTIONS"]["options"] = "-c synchronous_commit=off"
 
 DATABASES["other"] = deepcopy(DATABASES["default"])
 NAME = Path(DATABASES["other"]["TEST"]["NAME"])

@@ -28,7 +28,7 @@ from server.demo.models import Author, Commit, Issue, Release, Repository
 from server.demo.streams import DemoActionManager
 from server.filters import Filter
 from server.models import Action, Follow
-from server.pages import Window
+from server.windows import Window
 from tests.demo import repositories
 from tests.demo.repositories import START
 from tests.schema.client import data, gid

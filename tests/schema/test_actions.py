@@ -140,17 +140,17 @@ def test_any_json_comes_out_as_it_went_in(db: None, value: Any) -> None:
 @pytest.mark.parametrize(
     ("document", "statements"),
     [
-        ("{ nodes { actor { id } target { id } actionObject { id } } }", 4),
-        ("{ nodes { displayName } }", 4),
-        ("{ nodes { displayName actor { displayName } target { url } } }", 4),
+        ("{ nodes { actor { id } target { id } actionObject { id } } }", 2),
+        ("{ nodes { displayName } }", 2),
+        ("{ nodes { displayName actor { displayName } target { url } } }", 2),
         ("{ nodes { target { id } } }", 2),
         ("{ nodes { verb timestamp data } }", 1),
         ("{ edges { node { ...F } } } fragment F on Action { actor { ... { id } } }", 2),
         ("{ edges { a: node { x: actor { id } } b: node { y: target { id } } } }", 3),
-        ("{ edges { node { actor { id } } } nodes { actor { id } target { id } } }", 4),
+        ("{ edges { node { actor { id } } } nodes { actor { id } target { id } } }", 3),
     ],
 )
-def test_a_page_loads_each_model_that_is_asked_for_once(
+def test_a_page_loads_what_it_names_by_one_statement(
     ada: User,
     brook: Project,
     article: Article,

@@ -41,18 +41,19 @@ PLAIN = "nodes { id } pageInfo { hasNextPage hasPreviousPage startCursor endCurs
 
 # Statements of one page whose rows name a user, a project and an article each (or, of follows, a
 # user and a project): as it is, and with totalCount and viewerIsFollowing of each of these.
-# Loading the reference object is one of them. The README has these numbers.
+# Loading the reference object is one of them, where that is not done with the others. The README
+# has these numbers.
 STATEMENTS = {
-    "Query.userStream": (5, 9),
-    "Query.actorStream": (5, 9),
-    "Query.targetStream": (5, 9),
-    "Query.actionObjectStream": (5, 9),
-    "Query.anyStream": (5, 9),
-    "Query.modelStream": (4, 8),
-    "Query.mystream": (5, 9),
-    "User.privateActions": (5, 9),
-    "User.following": (4, 7),
-    "Project.followers": (4, 7),
+    "Query.userStream": (3, 7),
+    "Query.actorStream": (2, 7),
+    "Query.targetStream": (2, 7),
+    "Query.actionObjectStream": (2, 7),
+    "Query.anyStream": (2, 7),
+    "Query.modelStream": (2, 6),
+    "Query.mystream": (3, 7),
+    "User.privateActions": (3, 7),
+    "User.following": (3, 6),
+    "Project.followers": (3, 6),
 }
 
 

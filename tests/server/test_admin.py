@@ -152,8 +152,8 @@ def test_pages_go_on_to_the_very_first_action_without_repeat_or_gap(
 def test_what_no_index_finds_is_looked_for_in_bounds_and_the_page_says_so(
     client: Client, many: list[Action], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(brook_admin, "WINDOW", 30)
-    monkeypatch.setattr("server.pages.WINDOW", 30)
+    monkeypatch.setattr(brook_admin, "MOST_READ", 30)
+    monkeypatch.setattr("server.windows.MOST_READ", 30)
     founded = [action for action in reversed(many) if action.verb == "founded"]
     group = many[0].target_object_id
     for query, wanted in (

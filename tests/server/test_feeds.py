@@ -12,12 +12,13 @@ from django.db import transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server import feeds, pages
+from server import feeds, windows
 from server.cursors import Position
 from server.feeds import Feed
 from server.filters import Filter
 from server.models import Action, Follow
-from server.pages import Page, Window
+from server.pages import Page
+from server.windows import Window
 from tests.site.models import Project
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +38,7 @@ FOLLOWS = st.lists(
 def probed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """How far a probe looks: hardly, a little, and over all of these small worlds."""
     monkeypatch.setattr(feeds, "LEAST_PROBED", request.param[0])
-    monkeypatch.setattr(pages, "WINDOW", request.param[1])
+    monkeypatch.setattr(windows, "MOST_READ", request.param[1])
 
 
 def make_world(actions: list[Any], follows: list[Any]) -> User:
@@ -169,7 +170,7 @@ def test_a_filtered_page_of_a_quiet_stream_skips_what_others_did(
     ada: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However much lies between, at most one page is empty."""
-    monkeypatch.setattr(pages, "WINDOW", 3)
+    monkeypatch.setattr(windows, "MOST_READ", 3)
     monkeypatch.setattr(feeds, "LEAST_PROBED", 1)
     Follow.objects.create(user=ada, **_names(bob))
     old = Action.objects.create(actor=bob, verb="p", timestamp=START)

@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
 
-from server import pages
+from server import counts, pages, windows
 from server.cursors import PageError, Position
 from server.models import Action, follow
-from server.pages import Page, Ranges, Window
+from server.pages import Page, Ranges
+from server.windows import Window
 from tests.site.models import Project
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -253,7 +254,7 @@ def test_filtered_pages_hold_what_fits_however_little_each_may_look_at(
         return rows.filter(verb="closed")
 
     with world(history) as made, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "WINDOW", window)
+        patch.setattr(windows, "MOST_READ", window)
         expected = made.expected(name, wanted)
         ranges = made.ranges(name)
         options: dict[str, Any] = {"since": at(since), "until": at(until), "narrow": narrow}
@@ -285,9 +286,9 @@ def test_many_pages_that_are_read_together_are_those_that_are_read_alone(
         return rows.filter(verb="closed")
 
     with world(history) as made, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "WINDOW", window)
+        patch.setattr(windows, "MOST_READ", window)
         patch.setattr(pages, "MOST_ARMS", most)
-        patch.setattr(pages, "MOST_COUNTS", most)
+        patch.setattr(counts, "MOST_COUNTS", most)
         rows = list(Action.objects.all())
         cursor = (
             Position.of(rows[place], "timestamp").cursor(KIND)
@@ -304,9 +305,7 @@ def test_many_pages_that_are_read_together_are_those_that_are_read_alone(
         together = pages.pages(sources, asked, less)
         alone = [source.page(asked, less) for source in sources]
         assert [shown(page) for page in together] == [shown(page) for page in alone]
-        assert pages.counts(sources, asked, less) == [
-            source.count(asked, less) for source in sources
-        ]
+        assert counts.of(sources, asked, less) == [source.count(asked, less) for source in sources]
 
 
 def shown(page: Page) -> tuple[Any, ...]:
@@ -327,7 +326,7 @@ def test_a_count_stops_at_its_window(history: list[Entry], window: int) -> None:
         return rows.filter(verb="closed")
 
     with world(history) as made, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "WINDOW", window)
+        patch.setattr(windows, "MOST_READ", window)
         for name in BELONGS:
             every = len(made.expected(name))
             closed = len(made.expected(name, lambda entry: entry.verb == "closed"))
@@ -409,7 +408,7 @@ def test_a_deleted_action_s_cursor_still_works() -> None:
 def test_a_filtered_page_that_finds_too_little_ends_where_it_stopped_looking(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pages, "WINDOW", 4)
+    monkeypatch.setattr(windows, "MOST_READ", 4)
     history = [*history_of(1, verb="closed"), *history_of(9)]
     with world(history) as made:
         ranges, expected = made.ranges("actor_stream"), made.expected("actor_stream")
@@ -533,7 +532,7 @@ def test_every_position_that_a_cursor_can_stand_for_can_be_sought(at: Position) 
 @pytest.mark.django_db
 def test_no_streams_have_no_pages_and_no_counts() -> None:
     assert pages.pages([], Window(KIND)) == []
-    assert pages.counts([], Window(KIND)) == []
+    assert counts.of([], Window(KIND)) == []
 
 
 @pytest.mark.django_db
@@ -550,5 +549,5 @@ def test_many_pages_cost_two_statements_and_three_where_they_are_filtered(
             pages.pages(sources, Window(KIND))
         with django_assert_num_queries(3):
             pages.pages(sources, Window(KIND), narrow)
-        with django_assert_num_queries(1 + streams // pages.MOST_COUNTS):
-            pages.counts(sources, Window(KIND), narrow)
+        with django_assert_num_queries(1 + streams // counts.MOST_COUNTS):
+            counts.of(sources, Window(KIND), narrow)

@@ -16,10 +16,11 @@ from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
-from server import pages, registry
+from server import registry, windows
 from server.cursors import Position
 from server.models import Action, Follow, send_many
-from server.pages import Ranges, Window
+from server.pages import Ranges
+from server.windows import Window
 from tests.site.models import Article, Page, Project
 
 pytestmark = pytest.mark.django_db
@@ -230,7 +231,7 @@ def test_a_page_between_two_times_reads_a_bounded_range_too(
 def test_a_page_of_a_verb_that_nobody_used_looks_no_further_than_its_window(
     history: History, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "WINDOW", 100)
+    monkeypatch.setattr(windows, "MOST_READ", 100)
     found = ranges(history, name)
 
     def narrow(rows: QuerySet[Any]) -> QuerySet[Any]:

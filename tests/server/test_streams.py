@@ -254,7 +254,7 @@ def test_an_empty_dict_holds_everything_public_and_an_empty_tuple_nothing(
 ) -> None:
     sent = [send(ada, verb, target=brook) for verb in ("starred", "watched", "left")]
     send(ada, "hid", public=False)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         assert [each.target for each in Action.objects.everything(ada)] == [brook] * 3
     assert list(Action.objects.everything(ada)) == sent[::-1]
     assert list(Action.objects.nothing(ada)) == []
@@ -301,28 +301,27 @@ def test_a_subclass_can_take_a_stream_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stream", "statements"),
+    "stream",
     [
-        (lambda ada: actor_stream(ada), 4),
-        (lambda ada: any_stream(ada), 4),
-        (lambda ada: model_stream(User), 4),
-        (lambda ada: Action.objects.mystream(ada), 4),
-        (lambda ada: user_stream(ada, with_user_activity=True), 4),
+        lambda ada: actor_stream(ada),
+        lambda ada: any_stream(ada),
+        lambda ada: model_stream(User),
+        lambda ada: Action.objects.mystream(ada),
+        lambda ada: user_stream(ada, with_user_activity=True),
     ],
 )
 @pytest.mark.parametrize("rows", [1, 20, 100])
-def test_a_stream_with_its_objects_costs_one_statement_and_one_for_each_model(
+def test_a_stream_with_its_objects_costs_two_statements(
     ada: User,
     brook: Project,
     page: Page,
     stream: Callable[[User], QuerySet[Action]],
-    statements: int,
     rows: int,
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     for _ in range(rows):
         send(ada, "posted", target=brook, action_object=page)
-    with django_assert_num_queries(statements):
+    with django_assert_num_queries(2):
         shown = [str(each) for each in stream(ada)]
     assert shown == ["ada posted on-rivers on brook 0 minutes ago"] * rows
 
