@@ -24,13 +24,14 @@ class BrookConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import records, registry
+        from . import records, registry, timestamps
         from .checks import CHECKS
         from .signals import action
 
         for check in CHECKS:
             checks.register(check)
         action.connect(records.store, dispatch_uid="server.records.store")
+        timestamps.connect()
         registry.register(settings.AUTH_USER_MODEL, "auth.Group")
         # "manage.py check" says what is wrong with a manager, and needs a site that starts.
         with suppress(ImproperlyConfigured):
