@@ -9,11 +9,13 @@ from django.db.models import Model, QuerySet
 from .actions import Action
 from .follows import Follow, follow, followers, following, is_following, unfollow
 from .records import send_many
+from .sessions import Session
 from .signals import action
 
 __all__ = [
     "Action",
     "Follow",
+    "Session",
     "action",
     "action_object_stream",
     "actor_stream",

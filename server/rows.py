@@ -72,6 +72,26 @@ def together(parts: Sequence[Wanted]) -> list[list[Any]]:
     return made
 
 
+def beside(mine: Wanted, column: str, others: Wanted) -> list[tuple[Any, Any]]:
+    """What is wanted, each with the row of another model that a column names, or None.
+
+    Of the others only what is asked of them counts, not their keys.
+    """
+    table, theirs, width = mine.read.table, others.read, mine.read.width
+    sql, params = conditions.both(mine.read.among(mine.keys), mine.asked)
+    found = mine.read.fetch(
+        f"SELECT {mine.read.columns}, {theirs.columns} FROM {table} LEFT JOIN {theirs.table}"
+        f' ON {theirs.key} = {table}."{column}" AND {others.asked[0]} WHERE {sql}',
+        (*others.asked[1], *params),
+    )
+    has_one = [any(value is not None for value in values[width:]) for values in found]
+    made = iter(theirs.made([v[width:] for v, has in zip(found, has_one, strict=True) if has]))
+    return [
+        (row, next(made) if has else None)
+        for row, has in zip(mine.read.made([v[:width] for v in found]), has_one, strict=True)
+    ]
+
+
 def reader(model: type[Model], only: Columns, using: str) -> Reader:
     """The reader of some columns of a model in a database."""
     return _reader(model, None if only is None else frozenset(only), using)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.signals import post_init
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from server import rows
-from server.models import Action
+from server.models import Action, Session
 from tests.site.models import Project
 
 pytestmark = pytest.mark.django_db
@@ -81,3 +84,81 @@ def test_more_keys_than_a_statement_takes_are_asked_for_in_several(
     monkeypatch.setattr(rows, "MOST_KEYS", 2)
     keys = [ada.pk, *(user.pk for user in others), 0]
     assert set(rows.with_keys(User.objects.all(), keys)) == {ada, *others}
+
+
+def test_who_is_logged_in_takes_one_statement(
+    client: Client, ada: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    client.force_login(ada)
+    with django_assert_num_queries(1):
+        assert viewer(client) == "ada"
+
+
+def test_a_session_goes_with_its_user(client: Client, ada: User) -> None:
+    client.force_login(ada)
+    assert Session.objects.get().user == ada
+    client.logout()
+    assert not Session.objects.exists()
+    client.force_login(ada)
+    ada.delete()
+    assert not Session.objects.exists()
+    assert viewer(client) is None
+
+
+def test_a_session_of_somebody_who_is_gone_can_be_kept_and_is_nobodys(
+    client: Client, ada: User
+) -> None:
+    client.force_login(ada)
+    session = client.session
+    User.objects.filter(pk=ada.pk)._raw_delete("default")
+    session.cycle_key()
+    assert session.session_key
+    client.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
+    assert viewer(client) is None
+
+
+def test_a_session_is_of_whom_it_says_and_of_nobody_else(
+    client: Client, ada: User, bob: User
+) -> None:
+    """Whatever the row beside it names: what is signed counts."""
+    client.force_login(ada)
+    Session.objects.update(user=bob)
+    assert viewer(client) == "ada"
+    Session.objects.update(user=None)
+    assert viewer(client) == "ada"
+
+
+def test_a_session_of_nobody_is_kept(client: Client, ada: User) -> None:
+    session = client.session
+    session["basket"] = ["bread"]
+    session.save()
+    assert Session.objects.get().user is None
+    client.force_login(ada)
+    assert client.session["basket"] == ["bread"]
+    assert viewer(client) == "ada"
+
+
+def test_a_session_ends_when_it_expires(client: Client, ada: User) -> None:
+    client.force_login(ada)
+    Session.objects.update(expire_date=timezone.now())
+    assert viewer(client) is None
+
+
+def test_a_user_who_may_not_log_in_any_more_is_nobody(client: Client, ada: User) -> None:
+    client.force_login(ada)
+    User.objects.update(is_active=False)
+    assert viewer(client) is None
+
+
+def test_a_new_password_ends_the_sessions_of_the_old_one(client: Client, ada: User) -> None:
+    client.force_login(ada)
+    ada.set_password("another")
+    ada.save()
+    assert viewer(client) is None
+
+
+def viewer(client: Client) -> str | None:
+    body = {"query": "{ viewer { username } }"}
+    answer = client.post("/graphql", body, content_type="application/json").json()
+    found = answer["data"]["viewer"]
+    return found and str(found["username"])
