@@ -14,11 +14,12 @@ import strawberry_django
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AbstractUser, Group
-from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
 from django.db.models import ForeignKey, Model, QuerySet
 from django.utils.module_loading import autodiscover_modules
 from strawberry.types import get_object_definition
+from strawberry.types.base import StrawberryList
 from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
@@ -222,20 +223,34 @@ def _lead_through_the_door(model: type[Model], declared: type[Node]) -> None:
     for at, field in enumerate(definition.fields):
         if field.base_resolver:
             continue
-        try:
-            key = model._meta.get_field(getattr(field, "django_name", None) or field.python_name)
-        except FieldDoesNotExist:
-            continue
-        if not isinstance(key, ForeignKey) or not key.target_field.primary_key:
-            continue
-        to = registry.lookup(key.related_model)
+        key = _relation(model, getattr(field, "django_name", None) or field.python_name)
+        to = key and registry.lookup(key.related_model)
         if to is None:
             continue
+        if not isinstance(key, ForeignKey) or not key.target_field.primary_key:
+            kind = field.type
+            if isinstance(kind, StrawberryList) and kind.of_type is node_type(to):
+                continue  # narrowed by strawberry-django to what get_queryset leaves
+            raise ImproperlyConfigured(
+                f"{model._meta.label}.{_field_name(field)} leads to {to._meta.label}, but not by "
+                "its primary key, so get_queryset would not be asked who may see what is there. "
+                "Leave it out; or, of many, annotate it with a list of the node type."
+            )
         name = _field_name(field)
         lead = leading(name, node_type(to), field.description or f"Its {key.verbose_name}.")
         lead.python_name = field.python_name
         definition.fields[at] = lead
         declared.refers = {**declared.refers, name: ByKey(key, to)}
+
+
+def _relation(model: type[Model], name: str) -> Any:
+    """The relation that an attribute of a model's instances leads by, or None."""
+    for relation in model._meta.get_fields():
+        reverse = getattr(relation, "get_accessor_name", None)
+        names = (reverse(),) if reverse else (relation.name, getattr(relation, "attname", None))
+        if relation.related_model and name in names:
+            return relation
+    return None
 
 
 def _declared(model: type[Model]) -> dict[str, Any]:

@@ -537,3 +537,73 @@ def test_a_parameter_of_a_type_that_graphql_has_not_is_warned_of_or_refused(
     assert "System check identified" in said
     assert "mood" in said
     assert "mine" in said
+
+
+RELATED = {
+    "library/apps.py": APPS.replace("register(Book, ", 'register("library.Loan", Book, '),
+    "library/models.py": f"""{MODELS}
+    class Loan(models.Model):
+        shelf = models.ForeignKey(Shelf, models.CASCADE)
+        office = models.ForeignKey(BranchOffice, models.CASCADE, to_field="city")
+        volumes = models.ManyToManyField(Book, related_name="loans")
+        first = models.OneToOneField(Book, models.CASCADE, null=True, related_name="first_loan")
+    """.replace("city = models.CharField(", "city = models.CharField(unique=True, "),
+}
+
+
+def related(of: str, field: str) -> dict[str, str]:
+    """The site with a loan of books, and a field of a type that leads to others."""
+    nodes = f"{NODES}\n    @node(models.Loan)\n    class Loan:\n        shelf: auto\n"
+    at = nodes.index("        shelf: auto", nodes.index(f"class {of}:"))
+    return {**RELATED, "library/nodes.py": f"{nodes[:at]}        {field}\n{nodes[at:]}"}
+
+
+@pytest.mark.parametrize(
+    ("of", "field"),
+    [
+        ("Loan", "office: auto"),
+        ("Loan", "volumes: auto"),
+        ("Book", "loans: auto"),
+        ("Book", "first_loan: auto"),
+        ("Book", 'first_loan: "Loan"'),
+    ],
+)
+def test_a_relation_that_would_lead_around_the_door_is_refused(
+    site: Site, of: str, field: str
+) -> None:
+    checked = manage(site(related(of, field)), "check")
+    assert "activity.E003" in checked.stderr
+    assert "so get_queryset would not be asked who may see what is there" in checked.stderr
+
+
+def test_a_list_of_nodes_has_those_alone_that_may_be_seen(site: Site) -> None:
+    directory = site(related("Loan", "volumes: list[Book]"))
+    migrated = manage(directory, "migrate", "--run-syncdb", "--verbosity", "0")
+    assert migrated.returncode == 0, migrated.stderr
+    script = """
+        import django
+
+        django.setup()
+
+        from django.contrib.auth.models import AnonymousUser
+        from django.test import RequestFactory
+        from library.models import Book, BranchOffice, Loan, Shelf
+        from schema import schema
+        from schema.context import Context
+        from schema.nodes import global_id
+
+        shelf = Shelf.objects.create(code="QA-76")
+        loan = Loan.objects.create(shelf=shelf, office=BranchOffice.objects.create(city="Bath"))
+        loan.volumes.add(*(
+            Book.objects.create(title=title, shelf=shelf, banned=title == "Xanadu")
+            for title in ("Notes", "Xanadu")
+        ))
+        request = RequestFactory().post("/graphql")
+        request.user = AnonymousUser()
+        query = "query ($id: ID!) { node(id: $id) { ... on Loan { volumes { title } } } }"
+        given = {"id": global_id(loan)}
+        print(schema.execute_sync(query, given, Context(request)).data)
+    """
+    (directory / "asked.py").write_text(dedent(script))
+    done = run(directory, "asked.py")
+    assert done.stdout.strip() == "{'node': {'volumes': [{'title': 'Notes'}]}}", done.stderr
