@@ -38,6 +38,7 @@ from strawberry.types import get_object_definition
 from strawberry_django.descriptors import ModelProperty
 from strawberry_django.fields.field import StrawberryDjangoField
 
+from server import deadlines
 from server.rows import Columns
 
 from . import catalog, door
@@ -74,6 +75,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         result: Any,
         position_context: Any,
     ) -> Any:
+        deadlines.check()
         if isinstance(result, Connection) and position_context is None:
             selection = _selection(self, return_type, field_details_list)
             answers = selection and _answers(selection, result.batch)

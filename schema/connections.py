@@ -32,6 +32,8 @@ Last = Annotated[
 Before = Annotated[
     str | None, strawberry.argument(description="Only what precedes the edge of this cursor.")
 ]
+#: What it costs to look at up to 10,000 rows.
+COUNT = 50
 
 #: The arguments of every connection, by name.
 PAGING = {"first": First, "after": After, "last": Last, "before": Before}
@@ -136,6 +138,7 @@ class Connection(Generic[Row]):
     @strawberry.field(
         description="How many there are in all; null beyond 10,000, and where that is not found "
         "by looking at 10,000 of them.",
+        metadata={"cost": COUNT},
     )
     def total_count(self) -> int | None:
         return self.batch.counts[self.at]

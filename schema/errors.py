@@ -5,6 +5,8 @@
     ├── Unauthenticated          somebody must be logged in
     ├── Forbidden                this viewer may not
     ├── TooComplex               more than a request may ask for
+    ├── Throttled                more than this viewer may ask for at the moment
+    ├── Timeout                  it took too long
     └── StreamFault              a site's stream returned what cannot be paged
 
 Every other exception is masked as INTERNAL, with an id under which the log has it. What a mutation
@@ -14,22 +16,30 @@ refuses as it should is no error at all: see UserError in ``payloads.py``.
 from __future__ import annotations
 
 import logging
+import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from graphql import GraphQLError
+from graphql import GraphQLError, ValueNode, VariableNode
 from strawberry.extensions import SchemaExtension
 
 from server.cursors import PageError
+from server.deadlines import Expired
 
 logger = logging.getLogger(__name__)
+
+#: An answer has at most this many errors, the first ones.
+MOST_ERRORS = 5
 
 
 class RequestFault(GraphQLError):
     """A fault of the request, in words for whoever sent it."""
 
     code: ClassVar[str] = "BAD_REQUEST"
+    #: Of the response, where nothing was executed.
+    status: int = 400
+    headers: Mapping[str, str] = {}
 
     def __init__(self, message: str) -> None:
         super().__init__(message, extensions={"code": self.code})
@@ -59,6 +69,25 @@ class TooComplex(RequestFault):
     code = "TOO_COMPLEX"
 
 
+class Throttled(RequestFault):
+    """More than this viewer may ask for at the moment; ``wait`` is in seconds."""
+
+    code = "THROTTLED"
+    status = 429
+
+    def __init__(self, wait: float) -> None:
+        self.wait = wait
+        seconds = max(1, math.ceil(wait))
+        super().__init__(f"You ask for more than you may; come back in {seconds} s.")
+        self.headers = {"Retry-After": str(seconds)}
+
+
+class Timeout(RequestFault):
+    """It took too long."""
+
+    code = "TIMEOUT"
+
+
 class StreamFault(RequestFault):
     """A site's stream returned what cannot be paged; the text is for the site's developer."""
 
@@ -68,22 +97,33 @@ class StreamFault(RequestFault):
 class Errors(SchemaExtension):
     """Give every error a code, and mask what nobody foresaw."""
 
+    executing = False
+
+    def on_execute(self) -> Iterator[None]:
+        self.executing = True
+        yield
+
     def on_operation(self) -> Iterator[None]:
         yield
-        result: Any = self.execution_context.result
+        self._present(self.execution_context.result)
+
+    def _present(self, result: Any) -> None:
         if result is not None and result.errors:
-            result.errors = [self._presentable(error) for error in result.errors]
+            # All of them: the log is to have also what the answer has no room for.
+            presentable = [self._presentable(error) for error in result.errors]
+            result.errors = presentable[:MOST_ERRORS]
 
     def _presentable(self, error: GraphQLError) -> GraphQLError:
         if error.extensions and "code" in error.extensions:
             return error
         cause = error.original_error
         if cause is None or isinstance(cause, GraphQLError):
-            executed = self.execution_context.result and self.execution_context.result.data
-            code = "BAD_USER_INPUT" if executed or error.path else "BAD_REQUEST"
+            code = "BAD_USER_INPUT" if self.executing or _of_a_value(error) else "BAD_REQUEST"
             return _located(error, error.message, {"code": code})
         if isinstance(cause, PageError):
             return _located(error, str(cause), {"code": BadUserInput.code})
+        if isinstance(cause, Expired):
+            return _located(error, f"{cause} Ask for less at once.", {"code": Timeout.code})
         reference = uuid.uuid4().hex
         logger.error(
             "INTERNAL %s at %s",
@@ -98,13 +138,20 @@ class Errors(SchemaExtension):
         )
 
 
+def _of_a_value(error: GraphQLError) -> bool:
+    """Whether a document is at fault for nothing but a value that it gives."""
+    node = error.nodes[0] if error.nodes else None
+    return isinstance(node, ValueNode) and not isinstance(node, VariableNode)
+
+
+def bad_request(error: GraphQLError) -> GraphQLError:
+    """A parser's error, with its code."""
+    return _located(error, error.message, {"code": RequestFault.code})
+
+
 def _located(error: GraphQLError, message: str, extensions: dict[str, Any]) -> GraphQLError:
     """The error with another text, where it was, without what caused it."""
-    return GraphQLError(
-        message,
-        nodes=error.nodes,
-        source=error.source,
-        positions=error.positions,
-        path=error.path,
-        extensions=extensions,
-    )
+    located = GraphQLError(message, path=error.path, extensions=extensions)
+    located.nodes, located.source, located.positions = error.nodes, error.source, error.positions
+    located.locations = error.locations  # found once: that counts a document's lines
+    return located

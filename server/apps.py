@@ -9,6 +9,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.signals import connection_created
 from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
@@ -24,12 +25,13 @@ class BrookConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import records, registry, timestamps
+        from . import deadlines, records, registry, timestamps
         from .checks import CHECKS
         from .signals import action
 
         for check in CHECKS:
             checks.register(check)
+        connection_created.connect(deadlines.watch, dispatch_uid="server.deadlines.watch")
         action.connect(records.store, dispatch_uid="server.records.store")
         timestamps.connect()
         registry.register(settings.AUTH_USER_MODEL, "auth.Group")

@@ -51,6 +51,19 @@ DATABASES["default"] |= {
 # redis://host:6379/0, for what several processes share; none: each process for itself.
 REDIS_URL = env.str("REDIS_URL", default="")
 
+# What each viewer, and each address of anonymous clients, may ask for: points a second, and
+# points at once. A page of twenty costs about 85; docs/limits.md says more. 0 a second: no limit.
+RATE_LIMIT = env.int("RATE_LIMIT", default=2_000)
+RATE_BURST = env.int("RATE_BURST", default=40_000)
+
+# How many proxies of yours stand before the server and add to X-Forwarded-For. With one and
+# PROXIES=0, all anonymous clients have the proxy's address, and one limit together.
+PROXIES = env.int("PROXIES", default=0)
+
+# Seconds that one operation may take, then it is stopped and answered with TIMEOUT. 0: no limit.
+# Behind a pooler that gives each transaction another connection, set statement_timeout there.
+TIME_LIMIT = env.float("TIME_LIMIT", default=10.0)
+
 # A site's own streams: {"MANAGER": "app.module.ManagerClass"}.
 ACTSTREAM_SETTINGS: dict[str, str] = {}
 

@@ -34,4 +34,5 @@ if (BASE_DIR / "server" / "demo" / "apps.py").exists():
     INSTALLED_APPS.append("server.demo")
 
 ACTSTREAM_SETTINGS = {"MANAGER": "tests.site.managers.SiteActions"}
+RATE_LIMIT = 0  # a test that is about it has its own
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -159,7 +159,7 @@ def test_a_model_stream_is_of_a_node_type(ada: User, brook: Project, article: Ar
     assert ids_of(data(document, type="PROJECT")["modelStream"]) == [gid(on_brook)]
     assert ids_of(data(document, type="ARTICLE")["modelStream"]) == [gid(on_article)]
     assert ids_of(data(document, type="USER")["modelStream"]) == gids([on_article, on_brook])
-    assert refusals(ask(document, type="DIARY")) == [(None, "BAD_REQUEST")]
+    assert refusals(ask(document, type="DIARY")) == [(None, "BAD_USER_INPUT")]
 
 
 def test_a_stream_of_one_model_takes_no_other(ada: User, brook: Project, page: Page) -> None:

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
-from server import registry, windows
+from server import deadlines, registry, windows
 from server.cursors import Position
 from server.models import Action, Follow, send_many
 from server.pages import Ranges
@@ -172,7 +172,7 @@ def read_on_sqlite(sql: str) -> tuple[int, list[str]]:
     try:
         explain(sql, "")
     finally:
-        connection.connection.set_progress_handler(None, 100)
+        deadlines.watch(None, connection)  # who alone may listen otherwise
     return counted, wrong
 
 

@@ -1,0 +1,31 @@
+"""Where a request comes from."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from django.conf import settings
+from django.http import HttpRequest
+
+#: Whoever has one address of IPv6 has all with the same beginning.
+_NETWORK = 64
+
+
+def client(request: HttpRequest) -> str:
+    """The client's address, an IPv6 address without its last 64 bits; "" where nobody knows.
+
+    The last PROXIES entries of X-Forwarded-For are written by proxies of ours, the rest by anyone.
+    """
+    address = request.META.get("REMOTE_ADDR", "")
+    if settings.PROXIES:
+        forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        address = forwarded[-settings.PROXIES :][0].strip() or address
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return ""
+    if found.version == 4:
+        return str(found)
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(ip_address(int(found) >> _NETWORK << _NETWORK))
