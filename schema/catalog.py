@@ -50,8 +50,9 @@ _names: dict[str, tuple[type[Model], type[Node]]] = {}
 RESERVED = frozenset(
     """Node NodeType PageInfo Query Mutation Subscription Boolean DateTime Float ID Int JSON String
     ActionConnection ActionEdge ActionFilter FollowConnection FollowEdge UserError ErrorCode
-    CreateActionInput CreateActionPayload DeleteActionInput DeleteActionPayload FollowInput
-    FollowPayload UnfollowInput UnfollowPayload""".split()  # noqa: SIM905 - a page of quotes
+    ActionInput CreateActionInput CreateActionPayload CreateActionsInput CreateActionsPayload
+    CreatedAction DeleteActionInput DeleteActionPayload FollowInput FollowPayload UnfollowInput
+    UnfollowPayload""".split()  # noqa: SIM905 - a page of quotes
 )
 
 

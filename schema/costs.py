@@ -21,6 +21,7 @@ from graphql import (
     GraphQLSchema,
     IntValueNode,
     ListValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
@@ -32,6 +33,9 @@ from graphql import (
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from server.windows import DEFAULT_SIZE, MAX_SIZE
+
+#: At most this many actions are recorded by one mutation.
+MOST_ACTIONS = 500
 
 PAGE = 5
 MUTATION = 20
@@ -176,8 +180,9 @@ class Pricing:
                 each.nodes += 1
                 price.multiply(_length(given["ids"]), each)
             elif "first" in definition.args or "input" in definition.args:
+                times = _size(given) if "first" in definition.args else _answers(given["input"])
                 price.add(once)
-                price.multiply(_size(given) if "first" in definition.args else 1, each, least=1)
+                price.multiply(times, each, least=1)
             else:
                 price.add(once)
                 price.add(each)
@@ -221,6 +226,27 @@ def _length(ids: Any) -> int | Times:
     if not isinstance(ids, VariableNode):
         return 1
     return lambda variables: _many(_value(ids, variables))
+
+
+def _answers(input: Any) -> int | Times:
+    """How many things a mutation answers: as many as it is given of what it takes many."""
+    given: Any = None
+    if isinstance(input, ObjectValueNode):
+        given = {field.name.value: field.value for field in input.fields}.get("actions")
+    elif isinstance(input, VariableNode):
+
+        def of_variable(variables: Variables) -> int:
+            value = _value(input, variables)
+            actions = value.get("actions") if isinstance(value, dict) else None
+            return min(MOST_ACTIONS, _many(actions))
+
+        return of_variable
+    if given is None:
+        return 1
+    length = _length(given)
+    if isinstance(length, int):
+        return min(MOST_ACTIONS, length)
+    return lambda variables: min(MOST_ACTIONS, length(variables))
 
 
 def _many(value: Any) -> int:

@@ -15,7 +15,8 @@ from server.cursors import Position
 
 from .actions import ActionEdge
 from .catalog import global_id, type_name
-from .context import Info
+from .context import Info, stand
+from .costs import MOST_ACTIONS
 from .door import by_id, one_by_id
 from .errors import Unauthenticated
 from .follows import FollowEdge
@@ -23,6 +24,9 @@ from .payloads import (
     ActionInput,
     CreateActionInput,
     CreateActionPayload,
+    CreateActionsInput,
+    CreateActionsPayload,
+    CreatedAction,
     DeleteActionInput,
     DeleteActionPayload,
     ErrorCode,
@@ -40,6 +44,18 @@ def create_action(viewer: Any, info: Info, input: CreateActionInput) -> CreateAc
         raise given
     action, created = records.record(**given)
     return CreateActionPayload(**_result(action), created=created)
+
+
+def create_actions(viewer: Any, info: Info, input: CreateActionsInput) -> CreateActionsPayload:
+    if len(input.actions) > MOST_ACTIONS:
+        message = f"At most {MOST_ACTIONS} actions at once; these are {len(input.actions)}."
+        raise _refusal("actions", message, ErrorCode.TOO_LONG)
+    done = records.record_many(_given(viewer, info, input.actions))
+    stand(info, (action for action, _ in done), "results", "action")
+    stand(info, (action for action, _ in done), "results", "actionEdge", "node")
+    return CreateActionsPayload(
+        results=[CreatedAction(**_result(action), created=created) for action, created in done]
+    )
 
 
 def delete_action(viewer: Any, info: Info, input: DeleteActionInput) -> DeleteActionPayload:
@@ -101,6 +117,12 @@ class Mutation:
         CreateActionInput,
         CreateActionPayload,
         "Record that somebody did something.",
+    )
+    create_actions = _mutation(
+        create_actions,
+        CreateActionsInput,
+        CreateActionsPayload,
+        "Record many actions, or none where one is refused.",
     )
     delete_action = _mutation(
         delete_action,
@@ -186,9 +208,10 @@ def _refusal(field: str, message: str, code: ErrorCode) -> ValidationError:
 
 
 def _user_errors(refused: ValidationError) -> list[UserError]:
+    path = ["input", "actions"] if isinstance(refused, records.Refusals) else ["input"]
     return [
         UserError(
-            field=["input", to_camel_case(field)],
+            field=[*path, *map(to_camel_case, field.split("."))],
             message=message,
             code=ErrorCode.__members__.get((error.code or "").upper(), ErrorCode.INVALID),
         )

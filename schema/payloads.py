@@ -10,6 +10,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from .actions import Action, ActionEdge
+from .costs import MOST_ACTIONS
 from .follows import Follow, FollowEdge
 from .nodes import Node
 
@@ -102,6 +103,40 @@ class CreateActionPayload:
     )
     created: bool = strawberry.field(
         default=False, description="False where the idempotency key found an earlier action."
+    )
+    user_errors: list[UserError] = _errors()
+    client_mutation_id: str | None = _mutation_id()
+
+
+@strawberry.input(description="What was done: all of it is recorded, or nothing.")
+class CreateActionsInput:
+    """What :func:`server.records.record_many` takes."""
+
+    actions: list[ActionInput] = _input(
+        f"At most {MOST_ACTIONS}; of two with one key, the second is answered with the first."
+    )
+    client_mutation_id: str | None = _mutation_id()
+
+
+@strawberry.type(description="An action that createActions recorded, or found by its key.")
+class CreatedAction:
+    """As CreateActionPayload has it."""
+
+    action: Action = strawberry.field(description="The action.")
+    action_edge: ActionEdge = strawberry.field(
+        description="The action as an edge, to be put in front of a connection."
+    )
+    created: bool = strawberry.field(
+        description="False where the idempotency key found an earlier action."
+    )
+
+
+@strawberry.type(description="What came of createActions.")
+class CreateActionsPayload:
+    """The actions, each new or found by its key; none where one was refused."""
+
+    results: list[CreatedAction] = strawberry.field(
+        default_factory=list, description="The actions, in the order of the input."
     )
     user_errors: list[UserError] = _errors()
     client_mutation_id: str | None = _mutation_id()

@@ -57,6 +57,14 @@ def cost(text: str, **variables: Any) -> Cost:
             2 * (PAGE + COUNT),
         ),
         ('mutation { createAction(input: {verb: "woke"}) { created } }', 1, MUTATION),
+        (
+            (
+                'mutation { createActions(input: {actions: [{verb: "a"}, {verb: "b"}]}) '
+                "{ results { action { target { id } } } } }"
+            ),
+            4,
+            MUTATION,
+        ),
         ("{ __schema { types { name } } }", 0, 1_000),
     ],
 )

@@ -70,6 +70,52 @@ def test_the_size_of_a_page_is_measured_in_a_variable_too(brook: Project, name: 
     assert refused(ask(default), "10200", "10000")
 
 
+def create_many(declared: str, given: str, size: int) -> str:
+    return f"""mutation {declared} {{ createActions(input: {given}) {{ results {{
+        action {{ target {{ followers(first: {size}) {{ nodes {{ flag }} }} }} }} }} }} }}"""
+
+
+@pytest.mark.parametrize(
+    ("declared", "given", "wrap"),
+    [
+        ("($it: CreateActionsInput!)", "$it", lambda actions: {"actions": actions}),
+        ("($it: [ActionInput!]!)", "{actions: $it}", lambda actions: actions),
+    ],
+    ids=["input", "actions"],
+)
+def test_what_is_asked_of_each_of_many_new_actions_is_measured(
+    ada: User, declared: str, given: str, wrap: Any
+) -> None:
+    """An action, its target and the target's followers."""
+    actions = [{"verb": "woke"}] * 500
+    document = create_many(declared, given, 19)
+    assert refused(ask(document, ada, it=wrap(actions)), "10500", "10000")
+    assert not Action.objects.exists()
+    document = create_many(declared, given, 18)
+    assert refusals(ask(document, ada, it=wrap(actions))) == []
+    assert Action.objects.count() == 500
+
+
+def test_many_new_actions_that_are_written_out_are_measured(ada: User) -> None:
+    actions = '{verb: "woke"} ' * 200
+    given = f"{{actions: [{actions}]}}"
+    assert refused(ask(create_many("", given, 49), ada), "10200", "10000")
+    assert refusals(ask(create_many("", given, 48), ada)) == []
+
+
+def test_more_new_actions_than_are_allowed_are_refused_for_what_they_are(ada: User) -> None:
+    document = create_many("($it: [ActionInput!]!)", "{actions: $it}", 18)
+    answer = ask(document, ada, it=[{"verb": "woke"}] * 20_000)
+    assert answer["data"]["createActions"]["results"] == []
+
+
+@pytest.mark.parametrize("given", [None, "x", 7, [], {"actions": None}, {"actions": "x"}, {}])
+def test_an_input_of_another_form_is_a_fault_of_the_request(ada: User, given: Any) -> None:
+    answer = ask(create_many("($it: CreateActionsInput!)", "$it", 1), ada, it=given)
+    assert {code for _, code in refusals(answer)} <= {"BAD_REQUEST", "BAD_USER_INPUT"}
+    assert answer["errors"]
+
+
 def test_a_size_out_of_bounds_is_refused_for_what_it_is(brook: Project) -> None:
     document = "{ modelStream(model: USER, first: 1000000) { nodes { verb } } }"
     assert refusals(ask(document)) == [(["modelStream"], "BAD_USER_INPUT")]

@@ -11,17 +11,20 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.signals import post_save
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from server.models import Action, Follow, action, follow
 from tests.schema.client import ask, data, gid, gids, refusals
 from tests.schema.conftest import Hide
 from tests.schema.connections import START
-from tests.site.models import Project
+from tests.site.models import Page, Project
 
 ERRORS = "userErrors { field message code } clientMutationId"
 CREATE = f"""mutation ($input: CreateActionInput!) {{ createAction(input: $input) {{
     created action {{ id }} actionEdge {{ cursor node {{ id }} }} {ERRORS} }} }}"""
+CREATE_MANY = f"""mutation ($input: CreateActionsInput!) {{ createActions(input: $input) {{
+    results {{ created action {{ id }} actionEdge {{ cursor node {{ id }} }} }} {ERRORS} }} }}"""
 DELETE = f"""mutation ($input: DeleteActionInput!) {{ deleteAction(input: $input) {{
     deletedActionId {ERRORS} }} }}"""
 FOLLOW = f"""mutation ($input: FollowInput!) {{ follow(input: $input) {{
@@ -310,6 +313,161 @@ def test_a_race_of_equal_calls_writes_one_action_and_all_answer_it(ada: User) ->
     ]
 
 
+# createActions
+
+
+def create_many(viewer: Any, *actions: dict[str, Any], **given: Any) -> Any:
+    return data(CREATE_MANY, viewer, input={"actions": actions, **given})["createActions"]
+
+
+def faults(payload: Any) -> list[tuple[list[str], str]]:
+    """Where and why something is refused; each below the actions of the input."""
+    assert payload["results"] == []
+    assert {tuple(error["field"][:2]) for error in payload["userErrors"]} == {("input", "actions")}
+    return [(error["field"][2:], error["code"]) for error in payload["userErrors"]]
+
+
+def test_many_actions_are_recorded_and_answered_in_their_order(
+    deputy: User, brook: Project, delta: Project
+) -> None:
+    rich = {
+        "verb": "opened",
+        "actor": gid(delta),
+        "target": gid(brook),
+        "actionObject": gid(deputy),
+        "description": "At last.",
+        "public": False,
+        "timestamp": START.isoformat(),
+        "data": [{"labels": ["bug", None], "size": 1.5}],
+        "idempotencyKey": "1",
+    }
+    payload = create_many(deputy, rich, {"verb": "woke"}, rich, clientMutationId="mine")
+    first, second = Action.objects.order_by("pk")
+    assert (first.actor, first.target, first.action_object) == (delta, brook, deputy)
+    assert (first.verb, first.description, first.public) == ("opened", "At last.", False)
+    assert (first.timestamp, first.data, first.idempotency_key) == (START, rich["data"], "1")
+    assert (second.actor, second.verb, second.data) == (deputy, "woke", None)
+    assert [(r["action"]["id"], r["created"]) for r in payload["results"]] == [
+        (gid(first), True),
+        (gid(second), True),
+        (gid(first), False),
+    ]
+    assert [r["actionEdge"]["node"] for r in payload["results"]] == [
+        r["action"] for r in payload["results"]
+    ]
+    assert (payload["userErrors"], payload["clientMutationId"]) == ([], "mine")
+
+
+def test_the_edges_of_many_new_actions_stand_where_their_cursors_say(ada: User) -> None:
+    first, second = create_many(ada, {"verb": "first"}, {"verb": "second"})["results"]
+    document = """query ($id: ID!, $after: String) {
+        actorStream(actor: $id, after: $after) { edges { cursor node { id } } } }"""
+    page = data(document, id=gid(ada), after=second["actionEdge"]["cursor"])["actorStream"]
+    assert page["edges"] == [first["actionEdge"]]
+
+
+def test_all_that_is_wrong_with_many_actions_is_named_at_once(
+    ada: User, bob: User, brook: Project, hide: Hide
+) -> None:
+    hide(brook)
+    [(_, done)] = action.send(ada, verb="woke", idempotency_key="used")
+    payload = create_many(
+        ada,
+        {"verb": "woke"},
+        {"verb": "", "description": "x" * 4001},
+        {"verb": "saw", "target": gid(brook)},
+        {"verb": "saw", "actionObject": gid(done)},
+        {"verb": "spoke", "actor": gid(bob)},
+        {"verb": "spoke", "timestamp": START.isoformat()},
+        {"verb": "slept", "idempotencyKey": "used"},
+        {"verb": "a", "idempotencyKey": "1"},
+        {"verb": "b", "idempotencyKey": "1"},
+        {"verb": "saw", "target": ""},
+    )
+    assert faults(payload) == [
+        (["1", "verb"], "INVALID"),
+        (["1", "description"], "TOO_LONG"),
+        (["2", "target"], "NOT_FOUND"),
+        (["3", "actionObject"], "NOT_REGISTERED"),
+        (["4", "actor"], "NOT_ALLOWED"),
+        (["5", "timestamp"], "NOT_ALLOWED"),
+        (["6", "idempotencyKey"], "CONFLICT"),
+        (["8", "idempotencyKey"], "CONFLICT"),
+        (["9", "target"], "NOT_FOUND"),
+    ]
+    assert "brook" not in str(payload)
+    assert list(Action.objects.all()) == [done]
+
+
+def test_five_hundred_actions_are_recorded_at_once_and_no_more(ada: User) -> None:
+    refused = create_many(ada, *[{"verb": "woke"}] * 501)
+    assert refused["results"] == []
+    said = one_error(refused, "actions", "TOO_LONG")
+    assert "501" in said
+    assert "500" in said
+    assert not Action.objects.exists()
+    assert len(create_many(ada, *[{"verb": "woke"}] * 500)["results"]) == 500
+    assert Action.objects.count() == 500
+
+
+def test_no_actions_are_no_fault(ada: User) -> None:
+    assert create_many(ada) == {"results": [], "userErrors": [], "clientMutationId": None}
+
+
+def test_the_same_actions_again_are_found(ada: User, brook: Project) -> None:
+    actions = [{"verb": "saw", "target": gid(brook), "idempotencyKey": str(at)} for at in range(5)]
+    first, again = create_many(ada, *actions), create_many(ada, *actions)
+    assert again["results"] == [{**each, "created": False} for each in first["results"]]
+    assert Action.objects.count() == 5
+
+
+def test_a_role_of_many_actions_may_be_an_empty_page(deputy: User, page: Page) -> None:
+    """Which is false, but there."""
+    create_many(deputy, {"verb": "changed", "actor": gid(page), "target": gid(page)})
+    assert [(row.actor, row.target) for row in Action.objects.all()] == [(page, page)]
+
+
+def test_many_actions_and_what_they_name_take_the_same_statements_however_many_they_are(
+    deputy: User,
+) -> None:
+    projects = [Project.objects.create(name=str(at)) for at in range(60)]
+    users = [User.objects.create(username=str(at)) for at in range(60)]
+    document = """mutation ($input: CreateActionsInput!) { createActions(input: $input) {
+        results { action { displayName actor { displayName } target { viewerIsFollowing } }
+            mine: actionEdge { node { url actionObject { id displayName } } } }
+        userErrors { code } } }"""
+
+    def statements(number: int) -> int:
+        actions = [
+            {
+                "verb": "starred",
+                "actor": gid(users[at]),
+                "target": gid(projects[at]),
+                "actionObject": gid(users[-1 - at]),
+                "idempotencyKey": f"{number} {at}",
+            }
+            for at in range(number)
+        ]
+        viewer = User.objects.get(pk=deputy.pk)
+        with CaptureQueriesContext(connection) as queries:
+            answer = data(document, viewer, input={"actions": actions})["createActions"]
+        assert answer["userErrors"] == []
+        assert [each["action"]["displayName"] for each in answer["results"]] == [
+            f"{at} starred {59 - at} on {at}" for at in range(number)
+        ]
+        return len(queries)
+
+    data("{ __typename }")
+    statements(1)  # finds the content types
+    assert statements(60) == statements(2)
+
+
+def test_an_action_that_stands_for_a_list_of_one_is_recorded(ada: User) -> None:
+    document = """mutation { createActions(input: {actions: {verb: "woke"}}) {
+        results { created } } }"""
+    assert data(document, ada)["createActions"]["results"] == [{"created": True}]
+
+
 # deleteAction
 
 
@@ -496,6 +654,10 @@ def test_a_flag_that_nothing_can_have_ends_nothing(
 
 ALL: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     "createAction": (CREATE, lambda obj: {"verb": "saw", "target": gid(obj)}),
+    "createActions": (
+        CREATE_MANY,
+        lambda obj: {"actions": [{"verb": "woke"}, {"verb": "saw", "target": gid(obj)}]},
+    ),
     "deleteAction": (DELETE, lambda obj: {"id": gid(obj)}),
     "follow": (FOLLOW, lambda obj: {"object": gid(obj)}),
     "unfollow": (UNFOLLOW, lambda obj: {"object": gid(obj)}),
