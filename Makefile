@@ -15,9 +15,10 @@ BIN := $(VENV)/bin
 GRAPHIQL := schema/static/graphiql/graphiql.js
 GRAPHIQL_SOURCES := $(wildcard schema/graphiql/*.json schema/graphiql/*.js schema/graphiql/.npmrc \
 	schema/graphiql/src/*)
-# One thread for each process: Python runs one at a time, and threads only take turns.
-SERVE = $(BIN)/granian --interface wsgi schema.wsgi:application --host $(HOST) --port $(PORT) \
-	--workers $${WEB_CONCURRENCY:-1} --blocking-threads 1 --no-ws
+# As many processes as WEB_CONCURRENCY says, each with one thread for requests: Python runs one at
+# a time, and threads only take turns.
+SERVE = $(BIN)/uvicorn schema.asgi:application --host $(HOST) --port $(PORT) --ws none \
+	--no-server-header --no-access-log --timeout-graceful-shutdown 30
 DEMO := DJANGO_SETTINGS_MODULE=server.demo.settings DATABASE_URL=sqlite:///.demo/brook.sqlite3
 
 .DELETE_ON_ERROR:
@@ -51,7 +52,8 @@ serve: $(VENV)/.installed $(GRAPHIQL) ## The production server, by the environme
 
 schema: $(VENV)/.installed ## Print the API to schema.graphql
 	DEBUG=true DJANGO_SETTINGS_MODULE=server.settings \
-		$(BIN)/python manage.py export_schema schema --path schema.graphql
+		$(BIN)/python manage.py export_schema schema > $@.graphql.new
+	mv $@.graphql.new $@.graphql
 
 check-format: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from graphql import FieldNode, FragmentSpreadNode, SelectionSetNode
 from graphql.pyutils import Path
 from strawberry.types import Info as StrawberryInfo
@@ -36,7 +36,6 @@ class Context:
     """``info.context`` of one request."""
 
     request: HttpRequest
-    response: HttpResponse | None = None
     compiles: bool = False
     """Whether ``compiled.py`` answers, which looks for what is only supposed."""
     peers: dict[Place, Peers] = field(default_factory=dict)

@@ -7,6 +7,8 @@
     ├── TooComplex               more than a request may ask for
     ├── Throttled                more than this viewer may ask for at the moment
     ├── Timeout                  it took too long
+    ├── UnknownDocument          an id of a document that nobody has sent yet
+    ├── HttpFault                no GraphQL request at all, with the status that says why
     └── StreamFault              a site's stream returned what cannot be paged
 
 Every other exception is masked as INTERNAL, with an id under which the log has it. What a mutation
@@ -37,7 +39,7 @@ class RequestFault(GraphQLError):
     """A fault of the request, in words for whoever sent it."""
 
     code: ClassVar[str] = "BAD_REQUEST"
-    #: Of the response, where nothing was executed.
+    #: Of the response, where nothing was executed; of 400, see ``responses.py``.
     status: int = 400
     headers: Mapping[str, str] = {}
 
@@ -86,6 +88,21 @@ class Timeout(RequestFault):
     """It took too long."""
 
     code = "TIMEOUT"
+
+
+class UnknownDocument(RequestFault):
+    """An id of a document that nobody has sent yet; a client then sends its text."""
+
+    code = "PERSISTED_QUERY_NOT_FOUND"
+
+
+class HttpFault(RequestFault):
+    """No GraphQL request at all, with the status that says why."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] = {}) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
 
 
 class StreamFault(RequestFault):

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from cross_web import HTTPException
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.middleware.csrf import CsrfViewMiddleware
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt, ensure_csrf_cookie
-from strawberry.django.views import GraphQLView as StrawberryView
-from strawberry.http.base import BaseRequestProtocol
+from django.views.generic import View
 
+from . import operations, requests, responses
+from .authentication import authenticate
 from .catalog import node_type
 from .context import Context
+from .errors import HttpFault, RequestFault
 
 #: GraphiQL's first tab, where a site's ACTSTREAM_SETTINGS["TOUR"] names no others.
 FIRST_QUERY = """\
@@ -44,72 +43,39 @@ query MyStream {
 
 
 @method_decorator(csrf_exempt, name="dispatch")
-class GraphQLView(StrawberryView[Context, None]):
-    """Strawberry's view, with our context, page and check of the origin."""
+class GraphQLView(View):
+    """GraphQL over HTTP; a browser that asks for a page gets GraphiQL."""
 
-    def __init__(self, **options: Any) -> None:
-        # Here, not in urls.py: a schema that cannot be built is for "manage.py check" to explain.
-        from . import schema
+    http_method_names = ["get", "head", "post", "options"]
 
-        super().__init__(schema=schema, allow_queries_via_get=False, **options)
+    def get(self, request: HttpRequest) -> HttpResponseBase:
+        if "text/html" in request.headers.get("Accept", ""):
+            return graphiql(request)
+        return self.post(request)
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.method == "POST" and not _is_from_here(request):
-            return _refused(
-                403,
-                f"A request with a session must come from this site; {request.headers['Origin']} "
-                "is not in CSRF_TRUSTED_ORIGINS.",
-            )
+    def post(self, request: HttpRequest) -> HttpResponseBase:
+        media_type = requests.JSON
         try:
-            return self.run(request=request)
-        except HTTPException as error:
-            return _refused(error.status_code, error.reason)
-        except UnicodeDecodeError:
-            return _refused(400, "The body is no UTF-8.")
+            media_type = requests.media_type(request)
+            asked = requests.read(request)
+            authenticate(request)
+            result = operations.answer(asked, Context(request))
+        except RequestFault as fault:
+            return responses.refusal(fault, media_type)
+        return responses.of(result, media_type)
 
-    def parse_json(self, data: str | bytes) -> Any:
-        try:
-            body = json.loads(data)
-        except (ValueError, RecursionError):
-            raise HTTPException(400, "The body is no JSON.") from None
-        if not isinstance(body, dict):
-            raise HTTPException(400, "The body is no JSON object with a query.")
-        return body
-
-    def get_context(self, request: HttpRequest, response: HttpResponse) -> Context:
-        return Context(request, response)
-
-    def should_render_graphql_ide(self, request: BaseRequestProtocol) -> bool:
-        """A browser gets the page, also at an address with a query, which the page opens."""
-        by_browser = request.method == "GET" and "text/html" in request.headers.get("accept", "")
-        return by_browser or super().should_render_graphql_ide(request)
-
-    def render_graphql_ide(self, request: HttpRequest) -> HttpResponse:
-        return graphiql(request)
-
-
-def _refused(status: int, message: str) -> HttpResponse:
-    error = {"message": message, "extensions": {"code": "BAD_REQUEST"}}
-    return JsonResponse({"errors": [error]}, status=status)
-
-
-def _is_from_here(request: HttpRequest) -> bool:
-    """Whether a browser that sends a session says that it comes from this site.
-
-    A page elsewhere can make a visitor's browser send the session cookie, but not without its
-    own Origin. So no token is needed, and programs without a session need nothing.
-    """
-    if settings.SESSION_COOKIE_NAME not in request.COOKIES or "Origin" not in request.headers:
-        return True
-    return bool(CsrfViewMiddleware(lambda _: HttpResponse())._origin_verified(request))  # type: ignore[attr-defined]
+    def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        allowed = ", ".join(name.upper() for name in self.http_method_names)
+        fault = HttpFault(405, f"{request.method} is none of {allowed}.", {"Allow": allowed})
+        return responses.refusal(fault, requests.JSON)
 
 
 @ensure_csrf_cookie
 def graphiql(request: HttpRequest) -> HttpResponse:
     """The page, with who is logged in and the tabs that a site's tour names."""
+    viewer = Context(request).viewer
     tour = settings.ACTSTREAM_SETTINGS.get("TOUR")
     tabs = import_string(tour)() if tour else [{"query": FIRST_QUERY}]
-    viewer = Context(request).viewer
     context = {
         "viewer_name": node_type(type(viewer)).display_name(viewer) if viewer else "",
         "login_url": f"{reverse('login')}?next={request.path}",

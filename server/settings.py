@@ -48,8 +48,39 @@ DATABASES["default"] |= {
     "OPTIONS": OPTIONS | DATABASES["default"].get("OPTIONS", {}),
 }
 
+# A request's body: the most bytes, and the most seconds from its first to its last.
+MOST_BODY = env.int("MOST_BODY", default=2_621_440)
+BODY_SECONDS = env.float("BODY_SECONDS", default=10)
+
+# What streams is cut off where its client takes nothing for so many seconds.
+SEND_SECONDS = env.float("SEND_SECONDS", default=30)
+
 # redis://host:6379/0, for what several processes share; none: each process for itself.
 REDIS_URL = env.str("REDIS_URL", default="")
+
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    # The documents that clients have sent with their hashes, for them to name by these.
+    "documents": (
+        {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": "brook:documents",
+            "OPTIONS": {"socket_timeout": 0.2, "socket_connect_timeout": 0.2},
+        }
+        if REDIS_URL
+        else {
+            "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+            "LOCATION": "documents",
+            "OPTIONS": {"MAX_ENTRIES": 1000},
+        }
+    ),
+}
+
+# A manifest of documents, as relay-compiler, GraphQL Code Generator or Apollo write it: clients
+# may name them by their ids. With DOCUMENTS_ONLY, no others are answered.
+DOCUMENTS = env.str("DOCUMENTS", default="")
+DOCUMENTS_ONLY = env.bool("DOCUMENTS_ONLY", default=False)
 
 # What each viewer, and each address of anonymous clients, may ask for: points a second, and
 # points at once. A page of twenty costs about 85; docs/limits.md says more. 0 a second: no limit.

@@ -523,6 +523,15 @@ def test_resolvers_that_take_too_long_are_stopped_between_each_other(
     assert {code for _, code in refusals(answer)} == {"TIMEOUT"}
 
 
+def test_http_says_when_to_come_back(poor: None, client: Client, db: None) -> None:
+    """Status 429 whatever media type is wanted, where a fault of the document may be a 200."""
+    for _ in range(5):
+        answer = client.post("/graphql", {"query": PAGE}, "application/json")
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) > 1_000
+    assert [error["extensions"]["code"] for error in answer.json()["errors"]] == ["THROTTLED"]
+
+
 def test_http_says_the_cost_where_it_is_wanted(client: Client, db: None) -> None:
     body = {"query": PAGE, "extensions": {"cost": True}}
     answer = client.post("/graphql", body, "application/json")

@@ -29,6 +29,12 @@ ALL = bool(os.environ.get("CI") or os.environ.get("VERIFY_ALL"))
 
 Proof = Callable[[str, str], None]
 
+#: The server, as "make serve" starts it.
+UVICORN = [
+    *(sys.executable, "-m", "uvicorn", "schema.asgi:application"),
+    *("--ws", "none"),
+]
+
 
 @dataclass(frozen=True)
 class Site:
@@ -105,16 +111,26 @@ def reason(report: Any) -> str:
 # The demo's site
 
 
+@dataclass(frozen=True)
+class World:
+    """The demo's world in a database of its own, and who may log in."""
+
+    directory: Path
+    environment: dict[str, str]
+    username: str
+    password: str
+
+
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The demo's site, started as its user starts it; one for the tests of a file."""
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """One for the tests of a file."""
     directory = tmp_path_factory.mktemp("demo")
-    port = free_port()
     environment = clean_environment(
         DJANGO_SETTINGS_MODULE="server.demo.settings",
         DATABASE_URL=f"sqlite:///{directory / 'brook.sqlite3'}",
         SECRET_KEY=secrets.token_urlsafe(50),
-        PORT=str(port),
+        PORT=str(free_port()),
+        RATE_LIMIT="1000000000",  # counted, but never too much
     )
 
     def manage(*command: str) -> str:
@@ -129,10 +145,17 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         ).stdout
 
     manage("migrate", "--verbosity", "0")
-    username, password = login(manage("demo"))
-    command = [sys.executable, "-m", "uvicorn", "schema.asgi:application", "--port", str(port)]
-    with serving(command, settings.BASE_DIR, environment, directory / "log", port) as url:
-        yield Site(url, username, password)
+    return World(directory, environment, *login(manage("demo")))
+
+
+@pytest.fixture(scope="module")
+def demo(world: World) -> Iterator[Site]:
+    """The demo's site, started as its user starts it; one for the tests of a file."""
+    port = int(world.environment["PORT"])
+    command = [*UVICORN, "--port", str(port)]
+    log = world.directory / "log"
+    with serving(command, settings.BASE_DIR, world.environment, log, port) as (url, _):
+        yield Site(url, world.username, world.password)
 
 
 def login(said: str) -> tuple[str, str]:
@@ -140,6 +163,15 @@ def login(said: str) -> tuple[str, str]:
     found = re.search(r"log in as (\S+), password (\S+)\.", said)
     assert found, said
     return found[1], found[2]
+
+
+def log_in(client: httpx.Client, username: str, password: str) -> None:
+    """Give a client the session of a user, by the form."""
+    page = client.get("/login")
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
+    assert token, page.text
+    form = {"csrfmiddlewaretoken": token[1], "username": username, "password": password}
+    assert client.post("/login", data=form).status_code == 302
 
 
 def free_port() -> int:
@@ -166,8 +198,8 @@ def clean_environment(**more: str) -> dict[str, str]:
 @contextmanager
 def serving(
     command: list[str], directory: Path, environment: Mapping[str, str], log: Path, port: int
-) -> Iterator[str]:
-    """The address of a server, from when it answers (within three minutes) until the end."""
+) -> Iterator[tuple[str, int]]:
+    """A server's address and process, from when it answers (in three minutes) until the end."""
     url = f"http://127.0.0.1:{port}"
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
@@ -179,7 +211,7 @@ def serving(
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, f"No answer in three minutes.\n{log.read_text()}"
             time.sleep(0.1)
-        yield url
+        yield url, process.pid
     finally:
         process.terminate()
         try:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from django.conf import settings
 
-from tests.verify.conftest import Proof, clean_environment, free_port, login, serving
+from tests.verify.conftest import Proof, clean_environment, free_port, log_in, login, serving
 
 STREAMS = """query ($id: ID!) {
   viewer { id username }
@@ -65,13 +65,6 @@ class Demo:
         assets = re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text)
         assert [self.visitor.get(path).status_code for path in assets] == [200, 200]
 
-    def log_in(self, username: str, password: str) -> None:
-        page = self.visitor.get("/login")
-        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
-        assert token
-        form = {"username": username, "password": password, "csrfmiddlewaretoken": token[1]}
-        assert self.visitor.post("/login", data=form).status_code == 302
-
     def ask(self, query: str, **variables: Any) -> Any:
         answer = self.visitor.post("/graphql", json={"query": query, "variables": variables})
         assert answer.status_code == 200, answer.text
@@ -85,7 +78,7 @@ def make_demo(directory: Path, **environment: str) -> Iterator[Demo]:
     python = Path(sys.base_prefix) / "bin" / "python{}.{}".format(*sys.version_info)
     command = ["make", "demo", f"PORT={port}", f"PYTHON={python}"]
     began = time.monotonic()
-    with serving(command, directory, clean_environment(**environment), log, port) as url:
+    with serving(command, directory, clean_environment(**environment), log, port) as (url, _):
         seconds = time.monotonic() - began
         with httpx.Client(base_url=url, timeout=30) as visitor:
             yield Demo(log.read_text(encoding="utf-8"), seconds, visitor)
@@ -102,7 +95,7 @@ def test_a_fresh_clone_serves_its_demo_and_keeps_what_is_done_there(
         built = demo.seconds
         username, password = login(demo.said)
         demo.look()
-        demo.log_in(username, password)
+        log_in(demo.visitor, username, password)
         [found] = demo.ask(FIND)["modelStream"]["nodes"]
         viewer = demo.ask("{ viewer { id username } }")["viewer"]
         assert viewer["username"] == username
@@ -133,7 +126,7 @@ def test_a_fresh_clone_serves_its_demo_and_keeps_what_is_done_there(
     with make_demo(clone) as demo:
         again = demo.seconds
         assert login(demo.said) == (username, password)
-        demo.log_in(username, password)
+        log_in(demo.visitor, username, password)
         kept = demo.ask(STREAMS, id=viewer["id"])["mystream"]["nodes"]
         assert kept == [praised]
         assert demo.ask(CREATE, target=target)["createAction"]["created"] is False

@@ -1,0 +1,28 @@
+"""The one thread of a process in which everything runs that may wait for the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from asgiref.sync import SyncToAsync
+from django.db import close_old_connections
+
+Answer = TypeVar("Answer")
+
+#: asgiref's own, so that what others send to a thread by ``sync_to_async`` runs there too.
+THREAD = SyncToAsync.single_thread_executor
+
+
+async def in_thread(function: Callable[..., Answer], *args: Any) -> Answer:
+    """What a function answers there, which a request that it belongs to did not call."""
+
+    def call() -> Answer:
+        close_old_connections()
+        try:
+            return function(*args)
+        finally:
+            close_old_connections()
+
+    return await asyncio.get_running_loop().run_in_executor(THREAD, call)
