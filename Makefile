@@ -41,7 +41,7 @@ verify: $(VENV)/.installed-verify $(GRAPHIQL) ## The long proofs, and a table of
 	$(BIN)/python -m pytest -m verify -n 0 $(PYTEST)
 
 # What can be said is in tests/bench/README.md: make bench SIDES=brook,ceiling SECONDS=1 ROUNDS=1
-BENCH := ACTIONS SIDES PAGES SECONDS ROUNDS CONNECTIONS PROCESSES DATABASE BROOK
+BENCH := ACTIONS SIDES PAGES SECONDS ROUNDS CONNECTIONS PROCESSES DATABASE BROOK CHART
 PEERS := $(VENV)-bench
 GRAPHILE := tests/bench/peers/postgraphile
 bench: $(VENV)/.installed $(PEERS)/.installed $(GRAPHILE)/node_modules/.installed ## Measure beside the peers

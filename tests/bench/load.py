@@ -160,14 +160,15 @@ def drive(load: Load) -> Measured:
             elif now - counting >= load.seconds and len(times) >= load.connections:
                 busy = (process_time() - worked) / (now - counting)
                 answers = sum(connection.answers for connection in connections)
-                return _measured(answers, times, now - counting, busy)
+                return measured(answers, times, now - counting, busy)
     finally:
         for connection in connections:
             connection.socket.close()
         selector.close()
 
 
-def _measured(answers: int, times: list[float], seconds: float, busy: float) -> Measured:
+def measured(answers: int, times: list[float], seconds: float, busy: float) -> Measured:
+    """What these times say; ``busy`` is the part of a core that the load has taken."""
     times.sort()
 
     def part(share: float) -> float:

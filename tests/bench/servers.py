@@ -30,7 +30,8 @@ class Running:
     def cpu(self) -> float:
         """Seconds that its processes have computed; not a number where there is no /proc.
 
-        PostgreSQL's are not among them. This is what a busy machine changes least.
+        PostgreSQL's are not among them; SQLite is in ours. This is what a busy machine changes
+        least.
         """
         ticks = 0
         for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -9,7 +9,7 @@ import sys
 from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -17,12 +17,12 @@ from urllib.parse import parse_qs, quote, urlsplit
 import psycopg
 
 from .load import LoadError
-from .worlds import FIRST, Page, Row, Subject, World
+from .worlds import DJANGOS, FIRST, OURS, Cookies, Page, Row, Subject, World
 
 #: How Brook is served: the words of a command in its environment.
 BROOK = (
-    "granian --interface wsgi schema.wsgi:application --host 127.0.0.1 --port {port}"
-    " --workers {processes} --blocking-threads 1 --no-ws"
+    "uvicorn schema.asgi:application --host 127.0.0.1 --port {port} --workers {processes}"
+    " --ws none --no-access-log"
 )
 
 PEERS = Path(__file__).resolve().parent / "peers"
@@ -58,7 +58,7 @@ class Setting:
     """What a side is told when it is made."""
 
     world: World
-    cookies: dict[str, str]
+    cookies: Cookies
     environment: Path
     """The Python environment of the peers."""
     brook: str
@@ -69,10 +69,18 @@ class Side(ABC):
 
     name: str
     title: str
+    #: Whether it runs on SQLite as well as on PostgreSQL.
+    on_sqlite = False
+    #: Whether it can be called without a server.
+    in_process = False
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.world = setting.world
+
+    @property
+    def said(self) -> str:
+        return f"{self.title}, {self.world.actions:,} actions"
 
     @abstractmethod
     def command(self, port: int, processes: int) -> Command:
@@ -89,6 +97,10 @@ class Side(ABC):
     def goes_on(self, page: Page) -> bool:
         """Whether it can be asked for what is behind the page."""
         return True
+
+    def cursor(self, row: Row) -> str | None:
+        """Where the page after a row begins; None where only the page before it says that."""
+        return None
 
     def prepare(self) -> None:  # noqa: B027  # most need nothing
         """What its database needs before it starts; the second time, nothing."""
@@ -147,6 +159,7 @@ class Brook(GraphQL):
 
     name = "brook"
     title = "Brook"
+    on_sqlite = in_process = True
     documents = {
         "actor": "($of: ID!, $first: Int, $after: String)"
         " { actorStream(actor: $of, first: $first, after: $after)",
@@ -161,7 +174,10 @@ class Brook(GraphQL):
         return Command([program, *words], self.world.environment, PEERS.parents[2])
 
     def headers(self, page: Page) -> dict[str, str]:
-        return {"Cookie": self.setting.cookies[page.user]}
+        return {"Cookie": self.setting.cookies[OURS, page.user]}
+
+    def cursor(self, row: Row) -> str | None:
+        return placed(row)
 
 
 class Ceiling(GraphQL):
@@ -181,6 +197,9 @@ class Ceiling(GraphQL):
     def request(self, page: Page, after: str | None = None) -> bytes:
         query = f"?after={after}" if after else ""
         return http(f"GET /{page.stream}/{page.user}{query}", b"", {})
+
+    def cursor(self, row: Row) -> str | None:
+        return placed(row)
 
 
 class PostGraphile(GraphQL):
@@ -212,6 +231,9 @@ class PostGraphileBest(PostGraphile):
         f" {{ {stream}Stream(of: $of, first: $first, after: $after)"
         for stream in ("actor", "any", "user")
     }
+
+    def cursor(self, row: Row) -> str | None:
+        return placed(row)
 
 
 class PostGraphileNatural(PostGraphile):
@@ -312,7 +334,7 @@ class ActivityStream(DjangoPeer):
             where = f"{page.stream}/{self.world.types['User']}/{page.user}"
         query = f"?cursor={after}" if after else ""
         line = f"GET /api/actions/streams/{where}/{query}"
-        return http(line, b"", {"Cookie": self.setting.cookies[page.user]})
+        return http(line, b"", {"Cookie": self.setting.cookies[DJANGOS, page.user]})
 
     def read(self, body: bytes) -> Seen:
         answer = json.loads(body)
@@ -349,6 +371,10 @@ class StrawberryDjango(DjangoPeer, GraphQL):
         for stream in ("actor", "any", "user")
     }
 
+    def cursor(self, row: Row) -> str | None:
+        values = json.dumps([str(row[2]), row[0]], separators=(",", ":"))
+        return encoded(f"orderedcursor:{values}")
+
 
 SIDES: dict[str, type[Side]] = {
     side.name: side
@@ -365,6 +391,12 @@ SIDES: dict[str, type[Side]] = {
 
 def encoded(text: str) -> str:
     return b64encode(text.encode()).decode()
+
+
+def placed(row: Row) -> str:
+    """The cursor of a row, by its time and id."""
+    microseconds = (row[2] - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return encoded(f"a1:{microseconds}:{row[0]}")
 
 
 def posted(query: str, variables: dict[str, Any], headers: dict[str, str]) -> bytes:

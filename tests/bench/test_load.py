@@ -1,11 +1,13 @@
 """The load tells a right answer from a wrong one, and counts the right ones."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
 
 import pytest
 
+from .calls import called
 from .load import Load, LoadError, body, drive, fetch
 from .sides import http
 
@@ -67,3 +69,15 @@ def test_every_answer_is_counted_and_timed(address: tuple[str, int]) -> None:
 def test_an_answer_unlike_the_first_ends_the_load(address: tuple[str, int]) -> None:
     with pytest.raises(LoadError, match="Another answer than before: b'pages'"):
         drive(Load(address, http("GET /", b"", {}), b"other", 2, 0.1, 0.0))
+
+
+def answer(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
+    asked = (environ["PATH_INFO"], environ["HTTP_COOKIE"], environ["wsgi.input"].read())
+    start_response("200 OK" if asked == ("/graphql", "a=b", b"{}") else "400 Bad Request", [])
+    return [b"pa", b"ges"]
+
+
+def test_an_application_is_called_as_a_server_would() -> None:
+    assert called(answer, http("POST /graphql", b"{}", {"Cookie": "a=b"})) == b"pages"
+    with pytest.raises(LoadError, match="400 Bad Request: b'pages'"):
+        called(answer, http("POST /graphql", b"[]", {"Cookie": "a=b"}))
