@@ -5,12 +5,15 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
+from server.logins import throttled
+
 from .views import GraphQLView
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="graphql")),
     path("graphql", GraphQLView.as_view(), name="graphql"),
-    path("login", LoginView.as_view(), name="login"),
+    path("login", throttled(LoginView.as_view()), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),
+    path("admin/login/", throttled(admin.site.login)),  # in the place of the admin's own
     path("admin/", admin.site.urls),
 ]

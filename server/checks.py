@@ -64,6 +64,19 @@ def email_is_no_name(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
     ]
 
 
+def logins_are_possible(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """activity.E005: a bound of logins that lets nobody in."""
+    names = ("LOGIN_ATTEMPTS", "LOGIN_ATTEMPTS_PER_ADDRESS", "LOGIN_PERIOD")
+    bounds = {name: getattr(settings, name) for name in names}
+    return [
+        Error(f"{name} is {value}; it is 1 or more.", id="activity.E005")
+        for name, value in bounds.items()
+        if value < 1
+    ]
+
+
 def _untyped() -> Iterator[CheckMessage]:
     try:
         streams = apps.manager_class().streams()
@@ -88,4 +101,5 @@ CHECKS = (
     manager_is_usable,
     stream_parameters_have_types,
     email_is_no_name,
+    logins_are_possible,
 )

@@ -26,6 +26,12 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 # Other origins whose pages may post with a visitor's session: https://app.example.com,…
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
+# How many passwords may be tried at once for a name from one address, and for all names from it;
+# so many are regained in LOGIN_PERIOD seconds, one by one.
+LOGIN_ATTEMPTS = env.int("LOGIN_ATTEMPTS", default=10)
+LOGIN_ATTEMPTS_PER_ADDRESS = env.int("LOGIN_ATTEMPTS_PER_ADDRESS", default=100)
+LOGIN_PERIOD = env.int("LOGIN_PERIOD", default=600)
+
 # The port of "make serve" and "make demo".
 PORT = env.int("PORT", default=8000)
 

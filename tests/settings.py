@@ -36,3 +36,4 @@ if (BASE_DIR / "server" / "demo" / "apps.py").exists():
 ACTSTREAM_SETTINGS = {"MANAGER": "tests.site.managers.SiteActions"}
 RATE_LIMIT = 0  # a test that is about it has its own
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+LOGIN_ATTEMPTS = 1000  # tests log in again and again
