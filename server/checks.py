@@ -14,6 +14,7 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
 from . import apps, registry
+from .issuers import Issuer
 
 
 def user_model_takes_part(
@@ -64,6 +65,24 @@ def email_is_no_name(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
     ]
 
 
+def tokens_can_be_verified(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """activity.E004: a setting TOKEN_… is wrong; W004: the keys come over a plain connection."""
+    issuer = Issuer.of_settings()
+    found: list[CheckMessage] = [Error(fault, id="activity.E004") for fault in issuer.faults()]
+    if issuer.jwks_url.startswith("http://"):
+        found.append(
+            checks.Warning(
+                f"TOKEN_JWKS_URL is {issuer.jwks_url}: whoever can change what is sent on the way "
+                "can mint tokens for anyone.",
+                hint="Use https://, except for this machine's own addresses.",
+                id="activity.W004",
+            )
+        )
+    return found
+
+
 def logins_are_possible(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
@@ -101,5 +120,6 @@ CHECKS = (
     manager_is_usable,
     stream_parameters_have_types,
     email_is_no_name,
+    tokens_can_be_verified,
     logins_are_possible,
 )

@@ -26,6 +26,35 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 # Other origins whose pages may post with a visitor's session: https://app.example.com,…
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
+# Origins whose pages may read answers, by CORS: https://app.example.com,…; by default none but
+# this site's. With a visitor's session only where credentials are allowed, and the origin is
+# trusted too.
+CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_ALLOW_CREDENTIALS = env.bool("CORS_ALLOW_CREDENTIALS", default=False)
+
+# Bearer tokens (JSON Web Tokens): refused, all of them, unless one of three is set, by which they
+# are verified. A secret of 32 bytes or more, shared with whoever mints them (openssl rand -base64
+# 48); a public key, as PEM; or the address at which an issuer publishes its keys.
+TOKEN_SECRET = env.str("TOKEN_SECRET", default="")
+TOKEN_PUBLIC_KEY = env.str("TOKEN_PUBLIC_KEY", default="", multiline=True)
+TOKEN_JWKS_URL = env.str("TOKEN_JWKS_URL", default="")
+# HS256, RS256, ES256 or EdDSA, whatever a token says of itself; none: HS256 with a secret, RS256
+# without.
+TOKEN_ALGORITHM = env.str("TOKEN_ALGORITHM", default="")
+# Who must have minted a token, and for whom (iss and aud). Required unless there is a secret.
+TOKEN_ISSUER = env.str("TOKEN_ISSUER", default="")
+TOKEN_AUDIENCE = env.str("TOKEN_AUDIENCE", default="")
+# Seconds by which clocks may differ.
+TOKEN_LEEWAY = env.int("TOKEN_LEEWAY", default=10)
+# The claim that names the user, and the unique field of the user model that it holds (none: the
+# name by which users log in). The claim must be one that only the issuer sets.
+TOKEN_CLAIM = env.str("TOKEN_CLAIM", default="sub")
+TOKEN_USER_FIELD = env.str("TOKEN_USER_FIELD", default="")
+# Make a user, without a password, of a token that names one who is not there; off: refuse it.
+TOKEN_CREATE_USERS = env.bool("TOKEN_CREATE_USERS", default=False)
+# Development only: the key by which "manage.py token" signs, where it is not TOKEN_SECRET; as PEM.
+TOKEN_PRIVATE_KEY = env.str("TOKEN_PRIVATE_KEY", default="", multiline=True)
+
 # How many passwords may be tried at once for a name from one address, and for all names from it;
 # so many are regained in LOGIN_PERIOD seconds, one by one.
 LOGIN_ATTEMPTS = env.int("LOGIN_ATTEMPTS", default=10)
@@ -110,6 +139,7 @@ COMPILED = env.bool("COMPILED", default=True)
 INSTALLED_APPS = [
     "server",
     "schema",
+    "corsheaders",
     "strawberry_django",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -119,6 +149,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
+    "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -177,3 +208,9 @@ AUTHENTICATION_BACKENDS = ["server.sessions.Backend"]
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+
+# What CORS is about: the API alone, and what a client of it sends and reads.
+CORS_URLS_REGEX = r"^/graphql$"
+CORS_ALLOW_METHODS = ["GET", "POST"]
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type"]
+CORS_EXPOSE_HEADERS = ["Retry-After", "WWW-Authenticate"]
