@@ -11,6 +11,7 @@ from strawberry.schema.config import StrawberryConfig
 from . import catalog
 from .compiled import Executor
 from .errors import Errors
+from .introspection import Introspection
 from .limits import Limits
 from .mutations import Mutation
 from .queries import Query
@@ -40,7 +41,7 @@ schema = Schema(
     ),
     mutation=Mutation,
     types=[catalog.node_type(model) for model in catalog.all_models()],
-    extensions=[Errors, Limits],
+    extensions=[Errors, Limits, Introspection],
     config=StrawberryConfig(scalar_map={datetime: DateTime}),
     execution_context_class=Executor if settings.COMPILED else None,
 )

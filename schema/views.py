@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -14,7 +16,7 @@ from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt, ensure_csrf_cookie
 from django.views.generic import View
 
-from . import operations, requests, responses
+from . import introspection, operations, requests, responses
 from .authentication import authenticate
 from .catalog import node_type
 from .context import Context
@@ -72,8 +74,15 @@ class GraphQLView(View):
 
 @ensure_csrf_cookie
 def graphiql(request: HttpRequest) -> HttpResponse:
-    """The page, with who is logged in and the tabs that a site's tour names."""
+    """The page, with who is logged in and the tabs that a site's tour names.
+
+    Where the schema is not open to the viewer: the login page, or PermissionDenied.
+    """
     viewer = Context(request).viewer
+    if not introspection.is_open_to(viewer):
+        if viewer is None and settings.INTROSPECTION == "staff":
+            return redirect_to_login(request.get_full_path())
+        raise PermissionDenied
     tour = settings.ACTSTREAM_SETTINGS.get("TOUR")
     tabs = import_string(tour)() if tour else [{"query": FIRST_QUERY}]
     context = {

@@ -136,6 +136,13 @@ ACTSTREAM_SETTINGS: dict[str, str] = {}
 # Answer plain selections of connections by compiled code; off: by graphql-core alone.
 COMPILED = env.bool("COMPILED", default=True)
 
+# Who may read the schema by introspection, and open GraphiQL: everyone, staff or nobody.
+INTROSPECTION = env.str(
+    "INTROSPECTION",
+    default="everyone" if DEBUG else "staff",
+    choices=("everyone", "staff", "nobody"),
+)
+
 INSTALLED_APPS = [
     "server",
     "schema",

@@ -33,6 +33,9 @@ INSTALLED_APPS = [*INSTALLED_APPS, "tests.site"]
 if (BASE_DIR / "server" / "demo" / "apps.py").exists():
     INSTALLED_APPS.append("server.demo")
 
+# Many tests look at the schema.
+INTROSPECTION = "everyone"
+
 ACTSTREAM_SETTINGS = {"MANAGER": "tests.site.managers.SiteActions"}
 RATE_LIMIT = 0  # a test that is about it has its own
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -17,6 +17,7 @@ def environment(directory: Path, site: str) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": site,
         "DATABASE_URL": f"sqlite:///{directory}/site.sqlite3",
         "SECRET_KEY": "for tests alone",
+        "INTROSPECTION": "everyone",
         "PYTHONPATH": f"{directory}{os.pathsep}{settings.BASE_DIR}",
         "PYTHONWARNINGS": "",
     }

@@ -102,6 +102,18 @@ def test_the_settings_come_from_the_environment() -> None:
     )
 
 
+def test_the_schema_is_open_to_staff_alone_unless_the_environment_says_otherwise() -> None:
+    for given, said in (
+        ({}, "staff"),
+        ({"DEBUG": "on"}, "everyone"),
+        ({"DEBUG": "on", "INTROSPECTION": "nobody"}, "nobody"),
+    ):
+        shown = start(SETUP + "print(settings.INTROSPECTION)", SECRET_KEY="x", **given)
+        assert shown.stdout == f"{said}\n"
+    refused = start(SETUP, SECRET_KEY="x", INTROSPECTION="anybody")
+    assert "Invalid value: anybody" in refused.stderr
+
+
 def test_our_apps_import_nothing_of_graphql() -> None:
     done = start(
         "import sys; from server import settings as s; "
