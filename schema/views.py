@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from csp.constants import UNSAFE_INLINE
+from csp.decorators import csp_update
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
@@ -72,6 +74,8 @@ class GraphQLView(View):
         return responses.refusal(fault, requests.JSON)
 
 
+# The editor brings a font, and lays out its lines by style attributes and elements.
+@csp_update({"style-src": [UNSAFE_INLINE], "font-src": ["data:"]})
 @ensure_csrf_cookie
 def graphiql(request: HttpRequest) -> HttpResponse:
     """The page, with who is logged in and the tabs that a site's tour names.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -26,6 +27,17 @@ from rich.table import Table
 HERE = Path(__file__).parent
 #: Whether a proof that cannot run here fails, instead of being left out.
 ALL = bool(os.environ.get("CI") or os.environ.get("VERIFY_ALL"))
+
+#: How a browser starts that asks for nothing by itself.
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
 
 Proof = Callable[[str, str], None]
 
@@ -156,6 +168,30 @@ def demo(world: World) -> Iterator[Site]:
     log = world.directory / "log"
     with serving(command, settings.BASE_DIR, world.environment, log, port) as (url, _):
         yield Site(url, world.username, world.password)
+
+
+# The browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="needs Playwright: it is not installed"
+    )
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if not executable:
+        pytest.skip("needs Chromium: it is not on this machine")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=executable, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def screenshots(tmp_path: Path) -> Path:
+    directory = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
 
 
 def login(said: str) -> tuple[str, str]:

@@ -6,9 +6,7 @@ Screenshots go to the directory that ``SCREENSHOTS`` names, else to pytest's own
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,15 +22,6 @@ PHONE = {"width": 390, "height": 844}
 #: High enough for Monaco to render every line of the variables.
 TALL = {"width": 1280, "height": 1600}
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-]
 #: What the tour is made of, by the titles of its tabs, and the operations of each.
 TOUR = {
     "UserStream": ["UserStream"],
@@ -51,27 +40,6 @@ BRIGHTNESS = """(place) => {
         .backgroundColor.match(/[\\d.]+/g).map(Number);
     return (red + green + blue) / 3 / 255;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="needs Playwright: it is not installed"
-    )
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if not executable:
-        pytest.skip("needs Chromium: it is not on this machine")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=executable, args=QUIET)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def screenshots(tmp_path: Path) -> Path:
-    directory = Path(os.environ.get("SCREENSHOTS") or tmp_path)
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
 
 
 @pytest.fixture
@@ -111,7 +79,7 @@ def test_a_stranger_is_shown_a_stream_that_needs_no_login(
 
 
 def test_the_watch_over_a_visit_notices_errors_and_other_hosts(browser: Any, demo: Site) -> None:
-    visit = Visit(demo, browser.new_page())
+    visit = Visit(demo, browser.new_page(bypass_csp=True))
     visit.open()
     assert (visit.faults, visit.outside) == ([], [])
     visit.page.evaluate("fetch('http://192.0.2.1/').catch(() => {}); console.error('oh')")

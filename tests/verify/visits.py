@@ -26,6 +26,10 @@ IS_READ = """(title) => {
     return tab.title === title && tab.operationName !== null;
 }"""
 
+#: The browser says what it refuses by the page's policy.
+REPORT = """addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) =>
+    refused(`${effectiveDirective} refused ${blockedURI}`));"""
+
 
 class Visit:
     """A visitor's page, and what went wrong on it."""
@@ -37,6 +41,8 @@ class Visit:
         page.on("console", self.hear)
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.context.on("request", self.see)
+        page.context.expose_binding("refused", lambda _, said: self.faults.append(said))
+        page.context.add_init_script(REPORT)
 
     def hear(self, message: Any) -> None:
         if message.type in ("error", "warning"):
