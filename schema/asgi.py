@@ -10,6 +10,7 @@ django.setup(set_prefix=False)
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402 - Django is set up
 
+from server.checks import refuse_deaf_processes  # noqa: E402
 from server.handlers import Handler  # noqa: E402
 from server.lifespan import until_told  # noqa: E402
 
@@ -22,6 +23,8 @@ application = ProtocolTypeRouter(
         "lifespan": until_told(http.stop),
     }
 )
+
+refuse_deaf_processes()
 
 # What is here now stays: the collector need not look at it again and again.
 gc.collect()

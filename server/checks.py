@@ -13,7 +13,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
-from . import apps, registry
+from . import apps, broker, registry
 from .issuers import Issuer
 
 
@@ -96,6 +96,28 @@ def logins_are_possible(
     ]
 
 
+def processes_hear_each_other(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """activity.E006: several processes without a broker."""
+    if settings.WEB_CONCURRENCY < 2 or not broker.is_in_memory():
+        return []
+    return [
+        Error(
+            f"WEB_CONCURRENCY is {settings.WEB_CONCURRENCY}, and REDIS_URL is not set: what one "
+            "process records, the live streams of the others would not be told.",
+            hint="Set REDIS_URL=redis://…, or WEB_CONCURRENCY=1.",
+            id="activity.E006",
+        )
+    ]
+
+
+def refuse_deaf_processes() -> None:
+    """Raise ImproperlyConfigured, as a server starts, for what E006 is about."""
+    for error in processes_hear_each_other(None):
+        raise ImproperlyConfigured(f"{error.msg} {error.hint}")
+
+
 def _untyped() -> Iterator[CheckMessage]:
     try:
         streams = apps.manager_class().streams()
@@ -122,4 +144,5 @@ CHECKS = (
     email_is_no_name,
     tokens_can_be_verified,
     logins_are_possible,
+    processes_hear_each_other,
 )

@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone, translation
 
-from . import registry
+from . import broker, registry
 from .actions import Action
 from .bounds import same_value
 from .references import ROLES
@@ -113,10 +113,12 @@ def record(actor: models.Model, verb: str, **given: Any) -> tuple[Action, bool]:
     using, key = draft.using, draft.key
     if key is None:
         draft.action.save(using=using, force_insert=True)
+        broker.announce([draft.action.pk], using)
         return draft.action, True
     try:
         with transaction.atomic(using=using):
             draft.action.save(using=using, force_insert=True)
+        broker.announce([draft.action.pk], using)
         return draft.action, True
     except IntegrityError:
         first = _stored([key], using).get(key)
@@ -161,6 +163,7 @@ def record_many(
                 new = [action for action, is_new in answers if is_new]
                 with transaction.atomic(using=using, savepoint=bool(keys)):
                     _insert(new, using)
+                broker.announce([action.pk for action in new], using)
                 return answers
             except IntegrityError:
                 before, known = known, _stored(keys, using)
@@ -271,7 +274,7 @@ def _insert(actions: list[Action], using: str) -> None:
         Action._base_manager.using(using).bulk_create(actions)
     elif actions:
         with connection.cursor() as cursor:
-            # Before ids are taken, as INSERT itself does it.
+            # Before ids are taken, as INSERT itself does it: see watermarks.py.
             cursor.execute(f"LOCK TABLE {Action._meta.db_table} IN ROW EXCLUSIVE MODE")
             cursor.execute(
                 "SELECT nextval((SELECT pg_get_serial_sequence(%s, 'id'))) "

@@ -6,9 +6,12 @@ is made without a call of its constructor, where nothing but Django's own code w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property, lru_cache
 from inspect import getattr_static
+from threading import RLock
 from typing import Any, NamedTuple
 
 from django.db import connections
@@ -92,6 +95,33 @@ def beside(mine: Wanted, column: str, others: Wanted) -> list[tuple[Any, Any]]:
     ]
 
 
+class Shared:
+    """What statements found; asked for by several threads, each is run once."""
+
+    def __init__(self) -> None:
+        self._found: dict[Any, list[Any]] = {}
+        self._lock = RLock()
+
+    def get(self, key: Any, fetch: Callable[[], list[Any]]) -> list[Any]:
+        with self._lock:
+            if key not in self._found:
+                self._found[key] = fetch()
+            return self._found[key]
+
+
+@contextmanager
+def sharing(shared: Shared | None) -> Iterator[None]:
+    """Within it, what is read at one moment for many is read once."""
+    token = _shared.set(shared)
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
+_shared: ContextVar[Shared | None] = ContextVar("shared", default=None)
+
+
 def reader(model: type[Model], only: Columns, using: str) -> Reader:
     """The reader of some columns of a model in a database."""
     return _reader(model, None if only is None else frozenset(only), using)
@@ -127,7 +157,13 @@ class Reader:
         return self.made(self.fetch(sql, params))
 
     def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
-        """What any SELECT finds in its database."""
+        """What any SELECT finds in its database; the same again within :func:`sharing`."""
+        shared = _shared.get()
+        if shared is None:
+            return self._fetch(sql, params)
+        return shared.get((self.using, sql, repr(params)), lambda: self._fetch(sql, params))
+
+    def _fetch(self, sql: str, params: Sequence[Any]) -> list[Any]:
         with connections[self.using].cursor() as cursor:
             cursor.execute(sql, params)
             found: list[Any] = cursor.fetchall()

@@ -112,6 +112,28 @@ CACHES = {
     ),
 }
 
+# By which processes tell each other what was recorded, for live streams.
+CHANNEL_LAYERS = {
+    "default": (
+        {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {
+                "prefix": "brook:live:",
+                "hosts": [{"address": REDIS_URL, "socket_connect_timeout": 2}],
+            },
+        }
+        if REDIS_URL
+        else {
+            "BACKEND": "channels.layers.InMemoryChannelLayer",
+            "CONFIG": {"capacity": 10_000, "group_expiry": 10**9},
+        }
+    )
+}
+
+# How many processes serve; the server takes it from the environment too. More than one need
+# REDIS_URL.
+WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", default=1)
+
 # A manifest of documents, as relay-compiler, GraphQL Code Generator or Apollo write it: clients
 # may name them by their ids. With DOCUMENTS_ONLY, no others are answered.
 DOCUMENTS = env.str("DOCUMENTS", default="")
@@ -218,6 +240,8 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
+    # It repeats every second that Redis is away; server.broker says so once.
+    "loggers": {"channels_redis.pubsub": {"level": "CRITICAL"}},
 }
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

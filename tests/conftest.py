@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from server import registry
 from tests.site.models import Article, Page, Project
+from tests.writers import Writer, Writers
 
 # Every example is rolled back by the test itself, so one database serves them all.
 settings.register_profile(
@@ -89,3 +91,17 @@ def registered() -> Any:
 
     yield register
     registry.unregister(*added)
+
+
+@pytest.fixture
+def writers() -> Iterator[Writers]:
+    """Makes writers; those that are left at the end are rolled back, that none is in the way."""
+    made: list[Writer] = []
+
+    def writer() -> Writer:
+        made.append(Writer())
+        return made[-1]
+
+    yield writer
+    for each in made:
+        each.roll_back()
