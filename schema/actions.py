@@ -10,7 +10,7 @@ import strawberry
 from django.db.models import QuerySet
 from strawberry.scalars import JSON
 
-from server import models, objects
+from server import models, objects, watermarks
 from server.filters import Filter
 from server.pages import Ranges
 from server.windows import Window
@@ -66,8 +66,18 @@ class Action(Node):
 
 claim(models.Action, Action, "Action")
 
-ActionConnection = Connection[Action]
 ActionEdge = Edge[Action]
+
+
+@strawberry.type(description="One page of actions, newest first, and how to go on from it.")
+class ActionConnection(Connection[Action]):
+    """From which a subscription can go on."""
+
+    @strawberry.field(
+        description="For a subscription's after: it delivers what has arrived since this page."
+    )
+    def resume_cursor(self) -> str:
+        return watermarks.cursor(self.batch.mark)
 
 
 @strawberry.input(description="Which actions of a stream are wanted: those that meet every field.")
@@ -125,4 +135,5 @@ def pages(
         len(sources),
         lambda needs: manager.read(sources, asked, viewer, wanted, needs),
         lambda: manager.counts(sources, asked, viewer, wanted),
+        ActionConnection,
     ).connections

@@ -2,24 +2,29 @@
 
 import gc
 import os
+from typing import Any
 
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "server.settings")
 django.setup(set_prefix=False)
 
-from channels.routing import ProtocolTypeRouter  # noqa: E402 - Django is set up
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - Django is set up
+from django.urls import path, re_path  # noqa: E402
 
 from server.checks import refuse_deaf_processes  # noqa: E402
 from server.handlers import Handler  # noqa: E402
 from server.lifespan import until_told  # noqa: E402
 
 from . import schema  # noqa: E402, F401 - built before the first request, not by it
+from .sockets import Consumer, nowhere  # noqa: E402
 
 http = Handler()
+sockets: list[Any] = [path("graphql", Consumer.as_asgi()), re_path("", nowhere)]  # type: ignore[arg-type]
 application = ProtocolTypeRouter(
     {
         "http": http,
+        "websocket": URLRouter(sockets),
         "lifespan": until_told(http.stop),
     }
 )

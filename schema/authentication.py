@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from io import BytesIO
+from time import time
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.module_loading import import_string
 
 from server import jwks, origins, tokens
+from server.threads import in_thread
 
 from .errors import Forbidden, RequestFault, Unauthenticated
 
@@ -15,6 +27,8 @@ from .errors import Forbidden, RequestFault, Unauthenticated
 OF_A_PROXY = frozenset({"basic", "digest", "negotiate"})
 #: Methods by which nothing changes.
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+#: Seconds after which it is looked again whether a session still counts, and a user.
+CHECKED_EVERY = 60.0
 
 
 class BadToken(Unauthenticated):
@@ -51,6 +65,69 @@ def authenticate(request: HttpRequest) -> None:
         _be_whom(request, token.strip() if scheme.lower() == "bearer" else "")
     elif request.method not in SAFE and not origins.is_from_here(request):
         raise ForeignOrigin(origins.refusal(request))
+
+
+def request_of(scope: Mapping[str, Any]) -> HttpRequest:
+    """The request by which a WebSocket was opened, as one that may change something."""
+    scheme = "https" if scope.get("scheme") == "wss" else "http"
+    request = ASGIRequest({**scope, "method": "POST", "scheme": scheme}, BytesIO())
+    _read_session(request)
+    return request
+
+
+def may_connect(request: HttpRequest) -> bool:
+    """Whether the page that opens a WebSocket may; no page: a program."""
+    try:
+        request.get_host()
+    except DisallowedHost:
+        return False
+    origin = request.headers.get("Origin")
+    return (
+        origin is None
+        or origin in settings.CORS_ALLOWED_ORIGINS
+        or origins.is_of_this_site(request)
+    )
+
+
+async def until_unknown(request: HttpRequest) -> None:
+    """Wait until it cannot be said any more that a viewer asks; raises RequestFault then.
+
+    By a token that is expired, or within CHECKED_EVERY seconds by a session that is over, or a
+    user who is no longer active. For nobody in particular it is waited for ever.
+    """
+    viewer = await in_thread(lambda: request.user.pk)
+    while True:
+        until = getattr(request, "until", None)
+        wait = min(CHECKED_EVERY, until - time() if until else CHECKED_EVERY)
+        await asyncio.sleep(max(0.05, wait))
+        with suppress(CannotVerify):
+            if viewer is not None and await in_thread(_viewer_now, request) != viewer:
+                raise Unauthenticated("The session is over.")
+
+
+def _viewer_now(request: HttpRequest) -> Any:
+    if not hasattr(request, "until"):
+        vars(request).pop("_cached_user", None)
+        _read_session(request)
+    authenticate(request)
+    return request.user.pk
+
+
+def _read_session(request: HttpRequest) -> None:
+    for middleware in _of_sessions():
+        middleware.process_request(request)
+
+
+@cache
+def _of_sessions() -> list[Any]:
+    """The site's own middlewares that say whose session it is."""
+    kinds = (SessionMiddleware, AuthenticationMiddleware)
+    found = map(import_string, settings.MIDDLEWARE)
+    return [it(_nothing) for it in found if isinstance(it, type) and issubclass(it, kinds)]
+
+
+def _nothing(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
 
 
 def _be_whom(request: HttpRequest, token: str) -> None:

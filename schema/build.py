@@ -8,8 +8,7 @@ from django.conf import settings
 from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectType, Undefined
 from strawberry.schema.config import StrawberryConfig
 
-from . import catalog
-from .compiled import Executor
+from . import catalog, compiled, subscriptions
 from .errors import Errors
 from .introspection import Introspection
 from .limits import Limits
@@ -34,16 +33,24 @@ class Schema(strawberry.Schema):
         return {**super()._get_custom_context_kwargs(*args, **options), "hide_suggestions": True}
 
 
+class Executor(subscriptions.Executor, *((compiled.Executor,) if settings.COMPILED else ())):  # type: ignore[misc]
+    """graphql-core's, with events of subscriptions, and plain selections compiled."""
+
+
 schema = Schema(
     query=strawberry.type(
         type("Query", (Query,), {**vars(Query), **_streams}),
         description="Streams, and nodes by id.",
     ),
     mutation=Mutation,
+    subscription=strawberry.type(
+        type("Subscription", (), {field.python_name: field for field in subscriptions.fields()}),
+        description="What arrives in a stream, as soon as it is recorded.",
+    ),
     types=[catalog.node_type(model) for model in catalog.all_models()],
     extensions=[Errors, Limits, Introspection],
     config=StrawberryConfig(scalar_map={datetime: DateTime}),
-    execution_context_class=Executor if settings.COMPILED else None,
+    execution_context_class=Executor,
 )
 
 # What may be left out has no default: "flag: String", not "flag: String = null".

@@ -32,7 +32,6 @@ from graphql import (
     is_abstract_type,
     is_leaf_type,
 )
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types import get_object_definition
 from strawberry_django.descriptors import ModelProperty
@@ -41,7 +40,7 @@ from strawberry_django.fields.field import StrawberryDjangoField
 from server import deadlines
 from server.rows import Columns
 
-from . import catalog, door
+from . import catalog, door, sources
 from .connections import Batch, Connection, Edge, Supposed
 from .context import Info
 from .nodes import Node
@@ -59,7 +58,7 @@ class NotPlainError(Exception):
     """The selection, or a value in it, is for graphql-core."""
 
 
-class Executor(StrawberryGraphQLCoreExecutionContext):
+class Executor(sources.Executor):
     """graphql-core's, but that plain selections of connections are compiled."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

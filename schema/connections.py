@@ -9,11 +9,12 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
 
+from server import watermarks
 from server.objects import Reference
 from server.pages import Page
 from server.rows import Columns
 
-from .context import Info, Peers, stand, together
+from .context import Info, Peers, below, stand, together
 
 Row = TypeVar("Row")
 
@@ -83,6 +84,8 @@ class Batch:
     read: Callable[[Columns], Sequence[Page]]
     """The pages, one for each; their rows have at least the columns that are given."""
     count: Callable[[], Sequence[int | None]]
+    of: type[Connection[Any]] | None = None
+    """Their class, where it is another than Connection."""
     needs: Columns = None
     answers: dict[Any, Sequence[Any] | None] = field(default_factory=dict)
     """What the response has of them, by what is selected; see ``compiled.py``."""
@@ -91,10 +94,17 @@ class Batch:
 
     @cached_property
     def connections(self) -> list[Connection[Any]]:
-        return [Connection(batch=self, at=at) for at in range(self.size)]
+        return [(self.of or Connection)(batch=self, at=at) for at in range(self.size)]
+
+    @cached_property
+    def mark(self) -> int:
+        """A watermark: the pages, which are read later, have everything up to it."""
+        return watermarks.current()
 
     @cached_property
     def pages(self) -> Sequence[Page]:
+        if any("resumeCursor" in selected for _, selected in below(self.info)):
+            _ = self.mark
         found = self.read(self.needs)
         if self.needs is None:  # what is not compiled is resolved row by row
             rows = [row for page in found for row in page.rows]

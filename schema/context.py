@@ -38,6 +38,10 @@ class Context:
     request: HttpRequest
     compiles: bool = False
     """Whether ``compiled.py`` answers, which looks for what is only supposed."""
+    asked: Any = None
+    """What is answered, with the text of its document: found once, also for many events."""
+    source: Any = None
+    """The events of a subscription that was opened."""
     peers: dict[Place, Peers] = field(default_factory=dict)
     answers: dict[tuple[Place, str, str], Mapping[Any, Any]] = field(default_factory=dict)
 

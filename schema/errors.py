@@ -7,6 +7,7 @@
     ├── TooComplex               more than a request may ask for
     ├── Throttled                more than this viewer may ask for at the moment
     ├── Timeout                  it took too long
+    ├── TooSlow                  a client takes less than it is sent
     ├── UnknownDocument          an id of a document that nobody has sent yet
     ├── HttpFault                no GraphQL request at all, with the status that says why
     └── StreamFault              a site's stream returned what cannot be paged
@@ -90,6 +91,12 @@ class Timeout(RequestFault):
     code = "TIMEOUT"
 
 
+class TooSlow(RequestFault):
+    """A client that takes less than it is sent, and resumes where it was."""
+
+    code = "TOO_SLOW"
+
+
 class UnknownDocument(RequestFault):
     """An id of a document that nobody has sent yet; a client then sends its text."""
 
@@ -124,6 +131,10 @@ class Errors(SchemaExtension):
         yield
         self._present(self.execution_context.result)
 
+    def on_stream_result(self, result: Any) -> Iterator[None]:
+        self._present(result)
+        yield
+
     def _present(self, result: Any) -> None:
         if result is not None and result.errors:
             # All of them: the log is to have also what the answer has no room for.
@@ -153,6 +164,15 @@ class Errors(SchemaExtension):
             f"Something went wrong on our side; the log has it as {reference}.",
             {"code": "INTERNAL", "id": reference},
         )
+
+
+def presentable(error: Exception) -> GraphQLError:
+    """What a client sees of an exception that came from where no operation was executed."""
+    errors = Errors()
+    errors.executing = True
+    if not isinstance(error, GraphQLError):
+        error = GraphQLError(str(error), original_error=error)
+    return errors._presentable(error)
 
 
 def _of_a_value(error: GraphQLError) -> bool:

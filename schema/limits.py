@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.conf import settings
 from graphql import GraphQLError, GraphQLSchema
 from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from server import addresses, buckets, deadlines
 
@@ -25,6 +27,8 @@ MOST_POINTS = 20_000
 READING = 50
 #: What every request costs at least.
 LEAST = 5
+#: So much of a subscription's event is paid for by what the subscription itself costs.
+PLAIN_EVENT = 50
 
 
 class Limits(SchemaExtension):
@@ -35,7 +39,7 @@ class Limits(SchemaExtension):
     left: float | None = None
 
     def on_operation(self) -> Iterator[None]:
-        with deadlines.within(settings.TIME_LIMIT):
+        with nullcontext() if self._is_live else deadlines.within(settings.TIME_LIMIT):
             yield
 
     def on_parse(self) -> Iterator[None]:
@@ -43,7 +47,8 @@ class Limits(SchemaExtension):
         documents = documents_of(execution.schema._schema)
         self.document = documents.known(execution.query)
         if self.document is None:
-            self._charge(READING)
+            if execution.root_value is None:
+                self._charge(READING)
             self.document = documents.read(execution.query)
         execution.graphql_document = self.document.parsed
         yield
@@ -59,8 +64,13 @@ class Limits(SchemaExtension):
         try:
             self.cost = self.document.cost(execution._provided_operation_name, execution.variables)
             self._check(self.cost)
-            self._charge(max(LEAST, self.cost.points))
+            if execution.root_value is None:
+                self._charge(max(LEAST, self.cost.points))
+            elif self.cost.points > PLAIN_EVENT:
+                self._charge(self.cost.points - PLAIN_EVENT)
         except GraphQLError as fault:
+            if self._is_live:
+                raise  # Strawberry looks at no result here
             execution.result = ExecutionResult(data=None, errors=[fault])
         yield
 
@@ -80,6 +90,11 @@ class Limits(SchemaExtension):
         if self.left is not None:
             said |= {"left": int(self.left), "restored": settings.RATE_LIMIT}
         return {"cost": said}
+
+    @property
+    def _is_live(self) -> bool:
+        """Whether this is a subscription, which lasts; each event has a time limit of its own."""
+        return {*self.execution_context.allowed_operations} == {OperationType.SUBSCRIPTION}
 
     def _check(self, cost: Cost) -> None:
         if cost.nodes > MOST_NODES:

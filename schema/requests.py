@@ -21,6 +21,8 @@ MOST_BYTES = 256 * 1024
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
+#: For subscriptions, and whatever else a client wants as a stream.
+EVENTS = "text/event-stream"
 
 _UTF8 = ("", "; charset=utf-8")
 
@@ -51,17 +53,22 @@ def read(request: HttpRequest) -> GraphQLRequest:
     return _of_body(request) if request.method == "POST" else _of_address(request)
 
 
+def takes_events(request: HttpRequest) -> bool:
+    """Whether a client names a stream among what it takes."""
+    return EVENTS in request.headers.get("Accept", "")
+
+
 def media_type(request: HttpRequest) -> str:
     """What the client would rather have; JSON where it does not say; raises HttpFault."""
     accept = request.headers.get("Accept", "*/*")
     if accept in ("*/*", JSON):
         return JSON
     preferred = request.get_preferred_type(
-        [f"{kind}{utf8}" for kind in (JSON, GRAPHQL) for utf8 in _UTF8]
+        [f"{kind}{utf8}" for kind in (JSON, GRAPHQL, EVENTS) for utf8 in _UTF8]
     )
     if preferred is None:
         raise HttpFault(
-            406, f"A response is {GRAPHQL} or {JSON}; {_short(accept)} is neither of them."
+            406, f"A response is {GRAPHQL}, {JSON} or {EVENTS}; {_short(accept)} is none of them."
         )
     return preferred.partition(";")[0]
 

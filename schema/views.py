@@ -18,7 +18,7 @@ from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt, ensure_csrf_cookie
 from django.views.generic import View
 
-from . import introspection, operations, requests, responses
+from . import events, introspection, operations, requests, responses
 from .authentication import authenticate
 from .catalog import node_type
 from .context import Context
@@ -63,9 +63,14 @@ class GraphQLView(View):
             media_type = requests.media_type(request)
             asked = requests.read(request)
             authenticate(request)
-            result = operations.answer(asked, Context(request))
+            context, streams = Context(request), requests.takes_events(request)
+            if streams:
+                events.check(request)
+            result = operations.answer(asked, context, streams=streams)
         except RequestFault as fault:
             return responses.refusal(fault, media_type)
+        if media_type == requests.EVENTS or context.source is not None:
+            return events.response(context, result)
         return responses.of(result, media_type)
 
     def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:

@@ -1,18 +1,39 @@
-"""Connections that stay open: clients that take nothing."""
+"""Connections that stay open: how many an address has, and clients that take nothing."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
+_open: Counter[str] = Counter()
+
 
 class GoneError(Exception):
     """A client is not there, or takes nothing."""
+
+
+def are_enough(address: str) -> bool:
+    """Whether an address has as many as it may, in this process."""
+    return bool(_open[address] >= settings.LIVE_CONNECTIONS)
+
+
+@contextmanager
+def counted(address: str) -> Iterator[None]:
+    """Count one more, until the block ends."""
+    _open[address] += 1
+    try:
+        yield
+    finally:
+        _open[address] -= 1
+        if not _open[address]:
+            del _open[address]
 
 
 def in_time(send: Send) -> Send:

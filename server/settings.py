@@ -87,7 +87,11 @@ DATABASES["default"] |= {
 MOST_BODY = env.int("MOST_BODY", default=2_621_440)
 BODY_SECONDS = env.float("BODY_SECONDS", default=10)
 
-# What streams is cut off where its client takes nothing for so many seconds.
+# Live streams, over WebSocket or as text/event-stream: how many connections an address may have
+# to one process, and the most bytes that may wait for a client to take them. Who takes less is let
+# go, and resumes where it was; so is who takes nothing for so many seconds.
+LIVE_CONNECTIONS = env.int("LIVE_CONNECTIONS", default=500)
+LIVE_BUFFER = env.int("LIVE_BUFFER", default=1_048_576)
 SEND_SECONDS = env.float("SEND_SECONDS", default=30)
 
 # redis://host:6379/0, for what several processes share; none: each process for itself.

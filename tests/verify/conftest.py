@@ -44,7 +44,7 @@ Proof = Callable[[str, str], None]
 #: The server, as "make serve" starts it.
 UVICORN = [
     *(sys.executable, "-m", "uvicorn", "schema.asgi:application"),
-    *("--ws", "none"),
+    *("--ws", "websockets-sansio", "--ws-max-size", "131072", "--ws-per-message-deflate", "false"),
 ]
 
 
