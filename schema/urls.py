@@ -7,11 +7,12 @@ from django.views.generic import RedirectView
 
 from server.logins import throttled
 
-from .views import GraphQLView
+from .views import GraphQLView, live
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="graphql")),
     path("graphql", GraphQLView.as_view(), name="graphql"),
+    path("live", live, name="live"),
     path("login", throttled(LoginView.as_view()), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),
     path("admin/login/", throttled(admin.site.login)),  # in the place of the admin's own

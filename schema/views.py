@@ -7,6 +7,7 @@ from typing import Any
 from csp.constants import UNSAFE_INLINE
 from csp.decorators import csp_update
 from django.conf import settings
+from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -101,3 +102,11 @@ def graphiql(request: HttpRequest) -> HttpResponse:
         "config": {"endpoint": request.path, "tabs": tabs},
     }
     return render(request, "graphiql/page.html", context)
+
+
+@login_required
+def live(request: HttpRequest) -> HttpResponse:
+    """The viewer's stream, live: the smallest page on the API, for a newcomer to copy."""
+    viewer = Context(request).viewer
+    context = {"viewer_name": node_type(type(viewer)).display_name(viewer)}
+    return render(request, "live/page.html", context)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.staticfiles import finders
 from django.test import Client
 
 from server.models import action
@@ -233,3 +234,15 @@ def test_a_display_name_that_fails_is_masked(
 
 def test_an_unknown_path_is_not_found(client: Client, db: None) -> None:
     assert client.get("/graphqls").status_code == 404
+
+
+def test_the_live_page_is_for_who_is_logged_in(client: Client, ada: User) -> None:
+    assert client.get("/live").headers["Location"] == "/login?next=/live"
+    client.force_login(ada)
+    page = client.get("/live")
+    assert page.status_code == 200
+    assert "<span>ada</span>" in page.text
+    files = re.findall(r"""(?:href|src)="/static/([^"]+)""", page.text)
+    assert files == ["live/live.css", "live/live.js"]
+    assert [file for file in files if not finders.find(file)] == []
+    assert not re.search(r"<script(?![^>]* src=)| style=| on[a-z]+=", page.text)
