@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -71,13 +71,20 @@ ActionEdge = Edge[Action]
 
 @strawberry.type(description="One page of actions, newest first, and how to go on from it.")
 class ActionConnection(Connection[Action]):
-    """From which a subscription can go on."""
+    """From which a subscription can go on, and of whose stream there are feeds."""
 
     @strawberry.field(
         description="For a subscription's after: it delivers what has arrived since this page."
     )
     def resume_cursor(self) -> str:
         return watermarks.cursor(self.batch.mark)
+
+    @strawberry.field(
+        description="Where the whole stream is as Atom, and with .json for .atom as "
+        "ActivityStreams 2.0; null where it has no feed."
+    )
+    def feed_url(self) -> str | None:
+        return self.batch.feed_url(self.at)
 
 
 @strawberry.input(description="Which actions of a stream are wanted: those that meet every field.")
@@ -124,9 +131,10 @@ def pages(
     info: Info,
     sources: Sequence[Ranges],
     filter: ActionFilter | None,
+    feed_url: Callable[[int], str | None] = lambda at: None,
     **window: Any,
 ) -> list[Connection[Any]]:
-    """A page of each of many streams, as connections."""
+    """A page of each of many streams, as connections; ``feed_url`` is asked where each's is."""
     manager, viewer = models.Action.objects, info.context.viewer
     wanted = filter.wanted() if filter else Filter()
     asked = wanted.within(Window("a", **window))
@@ -136,4 +144,5 @@ def pages(
         lambda needs: manager.read(sources, asked, viewer, wanted, needs),
         lambda: manager.counts(sources, asked, viewer, wanted),
         ActionConnection,
+        feed_url,
     ).connections

@@ -86,6 +86,8 @@ class Batch:
     count: Callable[[], Sequence[int | None]]
     of: type[Connection[Any]] | None = None
     """Their class, where it is another than Connection."""
+    feed_url: Callable[[int], str | None] = lambda at: None
+    """Where the feed of each is; nowhere unless it is a stream's."""
     needs: Columns = None
     answers: dict[Any, Sequence[Any] | None] = field(default_factory=dict)
     """What the response has of them, by what is selected; see ``compiled.py``."""

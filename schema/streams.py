@@ -24,10 +24,12 @@ from server.streams import ActionManager, StreamError
 
 from . import nodes
 from .actions import ActionConnection, ActionFilter, NodeType, pages
+from .catalog import global_id
 from .connections import PAGING, Supposed, for_each
 from .context import Info
 from .door import keyed, one_by_id
 from .errors import BadUserInput, Forbidden, StreamFault, TooComplex, Unauthenticated
+from .links import feed_url
 from .queries import Query
 
 #: A stream that a site's QuerySet makes, and a user's stream, cannot be read for many nodes as one
@@ -199,7 +201,13 @@ class Stream:
                 f"{MOST_PARENTS} are allowed. Ask for smaller pages above it."
             )
         window = {name: given.get(name) for name in PAGING}
-        return pages(info, sources, given.get("filter"), **window)
+
+        def url(at: int) -> str | None:
+            reference = references[at]
+            named = NodeType(reference).name if self.of is NodeType else global_id(reference)
+            return feed_url(self.name, named, given)
+
+        return pages(info, sources, given.get("filter"), url, **window)
 
 
 def streams() -> Iterator[Stream]:

@@ -1,4 +1,4 @@
-"""/graphql: the API for programs, GraphiQL for browsers."""
+"""/graphql: the API for programs, GraphiQL for browsers; /feeds/: streams for machines."""
 
 from __future__ import annotations
 
@@ -78,6 +78,22 @@ class GraphQLView(View):
         allowed = ", ".join(name.upper() for name in self.http_method_names)
         fault = HttpFault(405, f"{request.method} is none of {allowed}.", {"Allow": allowed})
         return responses.refusal(fault, requests.JSON)
+
+
+@method_decorator(csrf_exempt, name="dispatch")  # it changes nothing
+class FeedView(View):
+    """A stream for machines, in the format that its address ends in."""
+
+    http_method_names = ["get", "head", "options"]
+
+    def __init__(self, **options: Any) -> None:
+        from .feeds import respond  # as late as the schema
+
+        super().__init__(**options)
+        self.respond = respond
+
+    def get(self, request: HttpRequest, stream: str, reference: str, form: str) -> HttpResponse:
+        return self.respond(request, stream, reference, form)
 
 
 # The editor brings a font, and lays out its lines by style attributes and elements.

@@ -139,7 +139,7 @@ CHANNEL_LAYERS = {
 WEB_CONCURRENCY = env.int("WEB_CONCURRENCY", default=1)
 
 # A manifest of documents, as relay-compiler, GraphQL Code Generator or Apollo write it: clients
-# may name them by their ids. With DOCUMENTS_ONLY, no others are answered.
+# may name them by their ids. With DOCUMENTS_ONLY, no others are answered; feeds are.
 DOCUMENTS = env.str("DOCUMENTS", default="")
 DOCUMENTS_ONLY = env.bool("DOCUMENTS_ONLY", default=False)
 
@@ -158,6 +158,10 @@ TIME_LIMIT = env.float("TIME_LIMIT", default=10.0)
 
 # A site's own streams: {"MANAGER": "app.module.ManagerClass"}.
 ACTSTREAM_SETTINGS: dict[str, str] = {}
+
+# What the ids in feeds begin with, so that they are the same under every name of the site: a
+# domain and a year in which it was yours, example.com,2026. None: the name that is asked for.
+FEED_AUTHORITY = env.str("FEED_AUTHORITY", default="")
 
 # Answer plain selections of connections by compiled code; off: by graphql-core alone.
 COMPILED = env.bool("COMPILED", default=True)
@@ -262,8 +266,8 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 
-# What CORS is about: the API alone, and what a client of it sends and reads.
-CORS_URLS_REGEX = r"^/graphql$"
+# What CORS is about: the API and its feeds alone, and what a client of it sends and reads.
+CORS_URLS_REGEX = r"^/(graphql$|feeds/)"
 CORS_ALLOW_METHODS = ["GET", "POST"]
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type"]
-CORS_EXPOSE_HEADERS = ["Retry-After", "WWW-Authenticate"]
+CORS_EXPOSE_HEADERS = ["ETag", "Link", "Retry-After", "WWW-Authenticate"]

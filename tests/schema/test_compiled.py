@@ -83,6 +83,8 @@ CORPUS = {
         fragment N on Node { id displayName }""",
     "fields of one name merge": """{ modelStream(model: USER) { nodes { actor { id } }
         nodes { verb actor { displayName } } } }""",
+    "where its feed is": """{ modelStream(model: USER, filter: {verbs: ["a"]}) {
+        feedUrl nodes { id actorStream(first: 1) { feedUrl } } } }""",
     "what is not plain": """{ modelStream(model: USER) { nodes { actor {
         viewerIsFollowing followers { totalCount } } } } }""",
     "a fault of the request": "{ modelStream(model: USER, first: -1) { nodes { id } } }",

@@ -106,7 +106,7 @@ def test_every_connection_is_nullable_and_whole(connection: ConnectionField) -> 
         "nodes": f"[{row}!]!",
         "pageInfo": "PageInfo!",
         "totalCount": "Int",
-        **({"resumeCursor": "String!"} if row == "Action" else {}),
+        **({"resumeCursor": "String!", "feedUrl": "String"} if row == "Action" else {}),
     }
 
 
