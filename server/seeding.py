@@ -8,9 +8,9 @@ complete stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, islice
 from typing import Any
 
@@ -18,9 +18,10 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import Group
 from django.db import connections, transaction
-from django.db.models import EmailField, Model
+from django.db.models import EmailField
 
 from . import registry, worlds
+from .inserts import analyze, insert
 from .models import Action, Follow
 from .worlds import ActionRow, FollowRow, SeedError, World
 
@@ -72,9 +73,13 @@ class Seeding:
                 advance(kind, there)
             made[kind] = there - before[kind]
             if kind == "users":
-                self._named(0), self._named(-1), self._columns  # in a COPY there are no queries
+                (
+                    self._named(0),
+                    self._named(-1),
+                    self._columns,
+                )  # in a COPY there are no queries
         if any(made.values()):
-            self._analyze()
+            analyze((self.model, Group, Follow, Action), self.using)
         return made
 
     # Whose places and groups are whose rows.
@@ -225,7 +230,9 @@ class Seeding:
             rows = chain.from_iterable(map(self.world.followed, range(first, follower)))
             values = map(self._follow, rows)
             columns = ("user", "content_type", "object_id", "actor_only", "flag", "started")
-            self._step("follows", before, written, lambda: self._insert(Follow, columns, values))  # noqa: B023
+            self._step(
+                "follows", before, written, partial(insert, Follow, columns, values, self.using)
+            )
             yield written
 
     def _follow(self, row: FollowRow) -> tuple[Any, ...]:
@@ -247,7 +254,9 @@ class Seeding:
         while written < self.world.actions:
             first, written = written, min(written + worlds.BATCH, self.world.actions)
             values = map(self._action, self.world.done(first))
-            self._step("actions", first, written, lambda: self._insert(Action, columns, values))  # noqa: B023
+            self._step(
+                "actions", first, written, partial(insert, Action, columns, values, self.using)
+            )
             yield written
 
     def _action(self, row: ActionRow) -> tuple[Any, ...]:
@@ -261,34 +270,6 @@ class Seeding:
         if place < 0:
             return self.group_type, str(self.group_keys[-1 - place])
         return self.user_type, str(self.user_keys[place])
-
-    def _insert(
-        self, model: type[Model], names: Sequence[str], rows: Iterator[tuple[Any, ...]]
-    ) -> None:
-        """The fastest way into a table that others use: its indexes stay."""
-        connection = connections[self.using]
-        quote = connection.ops.quote_name
-        fields: list[Any] = [model._meta.get_field(name) for name in names]
-        table = f"{quote(model._meta.db_table)} ({', '.join(quote(f.column) for f in fields)})"
-        with connection.cursor() as cursor:
-            if connection.vendor == "postgresql":
-                with cursor.copy(f"COPY {table} FROM STDIN") as copy:
-                    for row in rows:
-                        copy.write_row(row)
-                return
-            holes = ", ".join(["%s"] * len(fields))
-            times = [n for n, f in enumerate(fields) if f.get_internal_type() == "DateTimeField"]
-            adapt = connection.ops.adapt_datetimefield_value
-
-            def adapted() -> Iterator[list[Any]]:
-                for row in rows:
-                    values = list(row)
-                    for n in times:
-                        values[n] = adapt(values[n])
-                    yield values
-
-            insert: Any = cursor.executemany  # takes any iterable, one row at a time
-            insert(f"INSERT INTO {table} VALUES ({holes})", adapted())
 
     # Who is worth asking about.
 
@@ -327,13 +308,3 @@ class Seeding:
             group_follows=len(rows) - len(users),
             followers=follows.filter(content_type=self.user_type, object_id=str(key)).count(),
         )
-
-    def _analyze(self) -> None:
-        """Tell the planner; on PostgreSQL, let pages be read from indexes alone as well."""
-        connection = connections[self.using]
-        models = (self.model, Group, Follow, Action)
-        vacuum = connection.vendor == "postgresql" and not connection.in_atomic_block
-        with connection.cursor() as cursor:
-            for model in models:
-                table = connection.ops.quote_name(model._meta.db_table)
-                cursor.execute(f"{'VACUUM (ANALYZE)' if vacuum else 'ANALYZE'} {table}")

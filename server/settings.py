@@ -83,6 +83,11 @@ DATABASES["default"] |= {
     "OPTIONS": OPTIONS | DATABASES["default"].get("OPTIONS", {}),
 }
 
+# Where "manage.py import_actstream --database import" reads, if not in the database above. Times
+# without a zone in it are of TIME_ZONE, unless a site sets DATABASES["import"]["TIME_ZONE"].
+if IMPORT_DATABASE_URL := env.str("IMPORT_DATABASE_URL", default=""):
+    DATABASES["import"] = env.db("IMPORT_DATABASE_URL")
+
 # A request's body: the most bytes, and the most seconds from its first to its last.
 MOST_BODY = env.int("MOST_BODY", default=2_621_440)
 BODY_SECONDS = env.float("BODY_SECONDS", default=10)

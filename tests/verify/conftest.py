@@ -14,15 +14,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
+import psycopg
 import pytest
 from django.conf import settings
+from django.db import connection
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from tests.verify.older_site import Sites
 
 HERE = Path(__file__).parent
 #: Whether a proof that cannot run here fails, instead of being left out.
@@ -262,3 +267,25 @@ def answers(url: str) -> bool:
         return httpx.get(f"{url}/login", timeout=2).status_code == 200
     except httpx.TransportError:
         return False
+
+
+# A site of django-activity-stream
+
+
+@pytest.fixture(scope="session")
+def older(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+    """One, in SQLite, or in PostgreSQL where DATABASE_URL names one."""
+    from tests.verify.older_site import Sites
+
+    directory = tmp_path_factory.mktemp("older")
+    given = os.environ.get("DATABASE_URL", "")
+    if connection.vendor != "postgresql":
+        yield Sites(f"sqlite:///{directory}/site.sqlite3", directory)
+        return
+    name = f"brook_older_{secrets.token_hex(4)}"
+    with psycopg.connect(given, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+        try:
+            yield Sites(f"{given.rpartition('/')[0]}/{name}", directory)
+        finally:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,0 +1,1 @@
+"""A site of django-activity-stream, run in an environment of its own."""
