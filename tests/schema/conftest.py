@@ -32,11 +32,12 @@ def hide(monkeypatch: pytest.MonkeyPatch) -> Hide:
     """Hide one object by its type's rule, as a site's ``nodes.py`` would, from all but some."""
 
     def hidden(obj: Model, *, except_from: Any = None) -> None:
+        exempt = except_from if isinstance(except_from, list) else [except_from]
         model = obj._meta.concrete_model
         assert model is not None
 
         def get_queryset(cls: Any, queryset: Any, info: Any) -> Any:
-            if except_from is not None and info.context.viewer == except_from:
+            if (viewer := info.context.viewer) is not None and viewer in exempt:
                 return queryset
             return queryset.exclude(pk=obj.pk)
 
