@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from io import BytesIO
 from time import time
@@ -15,10 +14,12 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
+from django.db import Error
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
 from server import jwks, origins, tokens
+from server.outages import is_outage
 from server.threads import in_thread
 
 from .errors import Forbidden, RequestFault, Unauthenticated
@@ -100,9 +101,14 @@ async def until_unknown(request: HttpRequest) -> None:
         until = getattr(request, "until", None)
         wait = min(CHECKED_EVERY, until - time() if until else CHECKED_EVERY)
         await asyncio.sleep(max(0.05, wait))
-        with suppress(CannotVerify):
-            if viewer is not None and await in_thread(_viewer_now, request) != viewer:
-                raise Unauthenticated("The session is over.")
+        try:
+            now = viewer and await in_thread(_viewer_now, request)
+        except (CannotVerify, Error) as error:
+            if isinstance(error, Error) and not is_outage(error):
+                raise
+            continue
+        if now != viewer:
+            raise Unauthenticated("The session is over.")
 
 
 def _viewer_now(request: HttpRequest) -> Any:

@@ -5,15 +5,18 @@
     ├── Unauthenticated          somebody must be logged in
     ├── Forbidden                this viewer may not
     ├── TooComplex               more than a request may ask for
-    ├── Throttled                more than this viewer may ask for at the moment
+    ├── Later                    not at the moment
+    │   ├── Throttled            more than this viewer may ask for
+    │   └── Unavailable          the database is away
     ├── Timeout                  it took too long
     ├── TooSlow                  a client takes less than it is sent
     ├── UnknownDocument          an id of a document that nobody has sent yet
     ├── HttpFault                no GraphQL request at all, with the status that says why
-    └── StreamFault              a site's stream returned what cannot be paged
+    ├── StreamFault              a site's stream returned what cannot be paged
+    └── Internal                 nobody foresaw it
 
-Every other exception is masked as INTERNAL, with an id under which the log has it. What a mutation
-refuses as it should is no error at all: see UserError in ``payloads.py``.
+Every other exception becomes an Internal, masked, with an id under which the log has it. What a
+mutation refuses as it should is no error at all: see UserError in ``payloads.py``.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from strawberry.extensions import SchemaExtension
 
 from server.cursors import PageError
 from server.deadlines import Expired
+from server.outages import is_outage
 
 logger = logging.getLogger(__name__)
 
@@ -72,17 +76,38 @@ class TooComplex(RequestFault):
     code = "TOO_COMPLEX"
 
 
-class Throttled(RequestFault):
-    """More than this viewer may ask for at the moment; ``wait`` is in seconds."""
+class Later(RequestFault):
+    """Not at the moment; ``wait`` is in seconds, at least one where a message says it."""
+
+    def __init__(self, message: str, wait: float) -> None:
+        self.wait = wait
+        seconds = str(max(1, math.ceil(wait)))
+        super().__init__(message.format(seconds))
+        self.headers = {"Retry-After": seconds}
+
+
+class Throttled(Later):
+    """More than this viewer may ask for at the moment."""
 
     code = "THROTTLED"
     status = 429
 
     def __init__(self, wait: float) -> None:
-        self.wait = wait
-        seconds = max(1, math.ceil(wait))
-        super().__init__(f"You ask for more than you may; come back in {seconds} s.")
-        self.headers = {"Retry-After": str(seconds)}
+        super().__init__("You ask for more than you may; come back in {} s.", wait)
+
+
+class Unavailable(Later):
+    """The database is away."""
+
+    code = "UNAVAILABLE"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database is away; come back in {} s. Asked again with its idempotencyKey, a "
+            "mutation is carried out once, whether or not it was now.",
+            wait=1,
+        )
 
 
 class Timeout(RequestFault):
@@ -118,6 +143,17 @@ class StreamFault(RequestFault):
     code = "INTERNAL"
 
 
+class Internal(RequestFault):
+    """What nobody foresaw; ``reference`` is what the log has it under."""
+
+    code = "INTERNAL"
+    status = 500
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"Something went wrong on our side; the log has it as {reference}.")
+        self.extensions = {"code": self.code, "id": reference}
+
+
 class Errors(SchemaExtension):
     """Give every error a code, and mask what nobody foresaw."""
 
@@ -147,11 +183,14 @@ class Errors(SchemaExtension):
         cause = error.original_error
         if cause is None or isinstance(cause, GraphQLError):
             code = "BAD_USER_INPUT" if self.executing or _of_a_value(error) else "BAD_REQUEST"
-            return _located(error, error.message, {"code": code})
+            return _at(error, GraphQLError(error.message, extensions={"code": code}))
         if isinstance(cause, PageError):
-            return _located(error, str(cause), {"code": BadUserInput.code})
+            return _at(error, BadUserInput(str(cause)))
         if isinstance(cause, Expired):
-            return _located(error, f"{cause} Ask for less at once.", {"code": Timeout.code})
+            return _at(error, Timeout(f"{cause} Ask for less at once."))
+        if is_outage(cause):
+            logger.error("UNAVAILABLE at %s: %s", error.path, cause)
+            return _at(error, Unavailable())
         reference = uuid.uuid4().hex
         logger.error(
             "INTERNAL %s at %s",
@@ -159,11 +198,7 @@ class Errors(SchemaExtension):
             error.path,
             exc_info=(type(cause), cause, cause.__traceback__),
         )
-        return _located(
-            error,
-            f"Something went wrong on our side; the log has it as {reference}.",
-            {"code": "INTERNAL", "id": reference},
-        )
+        return _at(error, Internal(reference))
 
 
 def presentable(error: Exception) -> GraphQLError:
@@ -183,12 +218,12 @@ def _of_a_value(error: GraphQLError) -> bool:
 
 def bad_request(error: GraphQLError) -> GraphQLError:
     """A parser's error, with its code."""
-    return _located(error, error.message, {"code": RequestFault.code})
+    return _at(error, RequestFault(error.message))
 
 
-def _located(error: GraphQLError, message: str, extensions: dict[str, Any]) -> GraphQLError:
-    """The error with another text, where it was, without what caused it."""
-    located = GraphQLError(message, path=error.path, extensions=extensions)
-    located.nodes, located.source, located.positions = error.nodes, error.source, error.positions
-    located.locations = error.locations  # found once: that counts a document's lines
-    return located
+def _at(error: GraphQLError, fault: GraphQLError) -> GraphQLError:
+    """A fault, where the error is for which it stands; without what caused it."""
+    fault.path, fault.nodes = error.path, error.nodes
+    fault.source, fault.positions = error.source, error.positions
+    fault.locations = error.locations  # found once: that counts a document's lines
+    return fault

@@ -54,7 +54,7 @@ COUNT = "totalCount nodes { timestamp }"
 FORMATS = {"atom": atom.MEDIA_TYPE, "json": activitystreams.MEDIA_TYPE}
 #: Of an error, by its code; 400 of any other.
 STATUSES = {"FORBIDDEN": 403, "UNAUTHENTICATED": 401, "THROTTLED": 429}
-STATUSES |= {"INTERNAL": 500, "TIMEOUT": 503}
+STATUSES |= {"INTERNAL": 500, "TIMEOUT": 503, "UNAVAILABLE": 503}
 
 
 @dataclass(frozen=True)

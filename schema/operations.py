@@ -22,7 +22,7 @@ from server.threads import in_thread
 
 from . import documents, responses
 from .context import Context
-from .errors import HttpFault, RequestFault, Throttled, presentable
+from .errors import HttpFault, Later, RequestFault, presentable
 from .requests import GraphQLRequest
 
 
@@ -66,15 +66,16 @@ async def results(asked: GraphQLRequest, request: Any) -> AsyncGenerator[Executi
 async def events(context: Context) -> AsyncGenerator[ExecutionResult, None]:
     """What a subscription is answered, event by event; the last may be a refusal.
 
-    Events that cost more than their viewer has left come later.
+    Events that cost more than their viewer has left come later, and so does what the database
+    cannot say while it is away.
     """
     try:
         async with aclosing(aiter(context.source)) as source:
             async for event in source:
                 while True:
                     result = await in_thread(_of_event, context.asked, context.request, event)
-                    fault = result.errors[0] if result.errors else None
-                    if not isinstance(fault, Throttled):
+                    faults = (it for it in result.errors or () if isinstance(it, Later))
+                    if (fault := next(faults, None)) is None:
                         break
                     await asyncio.sleep(fault.wait)
                 yield result

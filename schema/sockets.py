@@ -5,7 +5,8 @@ connection is closed:
 
     1009  a message of more than MOST_BYTES
     1012  the server stops: come again
-    1013  the client takes less than it is sent, or a token cannot be verified now: come again
+    1013  the client takes less than it is sent, a token cannot be verified now, or the database is
+          away: come again
     4400  no message of the protocol
     4401  an operation before the connection is acknowledged
     4403  a token that is not good, or not any more; a session that is over, or not used from here
@@ -27,6 +28,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import Error
+from graphql import GraphQLError
 from strawberry.channels import GraphQLWSConsumer
 from strawberry.channels.handlers.ws_handler import ChannelsWebSocketAdapter
 from strawberry.http.exceptions import NonJsonMessageReceived, NonTextMessageReceived
@@ -50,7 +53,7 @@ from .authentication import (
     until_unknown,
 )
 from .context import Context
-from .errors import HttpFault, RequestFault, TooComplex, presentable
+from .errors import HttpFault, Later, RequestFault, TooComplex, presentable
 from .requests import GraphQLRequest
 
 logger = logging.getLogger(__name__)
@@ -159,7 +162,7 @@ class Handler(BaseGraphQLTransportWSHandler[Any, Any]):
         if self.connection_acknowledged and self.watch is None:
             self.watch = asyncio.create_task(self._until_unknown())
 
-    async def _authenticate(self, payload: Any) -> RequestFault | None:
+    async def _authenticate(self, payload: Any) -> GraphQLError | None:
         request = self.context.request
         given = payload if isinstance(payload, dict) else {}
         for name, value in given.items():
@@ -169,6 +172,8 @@ class Handler(BaseGraphQLTransportWSHandler[Any, Any]):
             await in_thread(authenticate, request)
         except RequestFault as fault:
             return fault
+        except Error as error:
+            return presentable(error)
         return None
 
     async def _until_unknown(self) -> None:
@@ -177,8 +182,8 @@ class Handler(BaseGraphQLTransportWSHandler[Any, Any]):
         except RequestFault as fault:
             await self._end(fault)
 
-    async def _end(self, fault: RequestFault) -> None:
-        code = 1013 if isinstance(fault, CannotVerify) else 4403
+    async def _end(self, fault: GraphQLError) -> None:
+        code = 1013 if isinstance(fault, CannotVerify | Later) else 4403
         await self.websocket.close(code, fault.message)
 
     async def handle_subscribe(self, message: Any) -> None:

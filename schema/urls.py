@@ -23,3 +23,4 @@ urlpatterns = [
     path("admin/login/", throttled(admin.site.login)),  # in the place of the admin's own
     path("admin/", admin.site.urls),
 ]
+handler500 = "schema.views.failed"

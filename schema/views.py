@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from csp.constants import UNSAFE_INLINE
@@ -10,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db import Error
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -17,13 +19,16 @@ from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt, ensure_csrf_cookie
+from django.views.defaults import server_error
 from django.views.generic import View
+
+from server.outages import is_outage
 
 from . import events, introspection, operations, requests, responses
 from .authentication import authenticate
 from .catalog import node_type
 from .context import Context
-from .errors import HttpFault, RequestFault
+from .errors import HttpFault, RequestFault, presentable
 
 #: GraphiQL's first tab, where a site's ACTSTREAM_SETTINGS["TOUR"] names no others.
 FIRST_QUERY = """\
@@ -70,6 +75,8 @@ class GraphQLView(View):
             result = operations.answer(asked, context, streams=streams)
         except RequestFault as fault:
             return responses.refusal(fault, media_type)
+        except Error as error:  # of who asks
+            return responses.of(operations.refused(presentable(error)), media_type)
         if media_type == requests.EVENTS or context.source is not None:
             return events.response(context, result)
         return responses.of(result, media_type)
@@ -126,3 +133,16 @@ def live(request: HttpRequest) -> HttpResponse:
     viewer = Context(request).viewer
     context = {"viewer_name": node_type(type(viewer)).display_name(viewer)}
     return render(request, "live/page.html", context)
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    """Instead of a page for which something went wrong: 503 while the database is away."""
+    error = sys.exc_info()[1]
+    if error is None or not is_outage(error):
+        return server_error(request)
+    return HttpResponse(
+        "The database is away. Come back in a moment.",
+        "text/plain; charset=utf-8",
+        status=503,
+        headers={"Retry-After": "1", "Cache-Control": "no-store"},
+    )
