@@ -689,8 +689,8 @@ def test_the_command_signs_by_a_private_key(
     ("arguments", "says"),
     [
         (["nobody"], "There is no user 'nobody'"),
-        (["ada", "--expires", "soon"], "--expires is 'soon'"),
-        (["ada", "--expires", "0s"], "--expires is '0s'"),
+        (["ada", "--expires", "soon"], "--expires: 'soon' is no duration"),
+        (["ada", "--expires", "0s"], "--expires: '0s' is no duration"),
         (["ada", "--expires", "-1h"], "--expires"),
     ],
 )

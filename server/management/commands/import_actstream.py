@@ -9,9 +9,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from server.actstream import ACTIONS, FOLLOWS, Carried, Import, Source, SourceError
+from server.management import bars
 
 WORDS = {ACTIONS: "actions", FOLLOWS: "follows"}
 
@@ -34,8 +34,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, database: str, **options: Any) -> None:
-        self.stdout.ending = ""  # rich ends its own lines
-        console = Console(file=self.stdout)  # type: ignore[arg-type]  # it writes, which is enough
+        console = bars.console(self.stdout)
         try:
             work = Import(Source(database))
             self.run(work, console)
@@ -51,23 +50,9 @@ class Command(BaseCommand):
 
     def run(self, work: Import, console: Console) -> None:
         """Carry over beside a progress bar for each table."""
-        columns = (
-            TextColumn("{task.description:8}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=console) as progress:
-            bars = {
-                table: progress.add_task(words, total=work.source.count(table), start=False)
-                for table, words in WORDS.items()
-            }
-
-            def advance(table: str, read: int) -> None:
-                progress.start_task(bars[table])
-                progress.update(bars[table], completed=read)
-
-            work.run(advance)
+        totals = {words: work.source.count(table) for table, words in WORDS.items()}
+        with bars.bars(console, totals) as advance:
+            work.run(lambda table, read: advance(WORDS[table], read))
 
 
 def said(what: str, carried: Carried) -> Iterator[str]:

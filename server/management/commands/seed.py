@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentTypeError
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
-from django.utils import timezone
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from server.management import bars
+from server.management.times import time
 from server.seeding import Example, Seeding
 from server.worlds import SeedError, World
 
@@ -67,8 +65,7 @@ class Command(BaseCommand):
         add("--json", type=Path, metavar="FILE", help="write what is printed there as well")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.stdout.ending = ""  # rich ends its own lines
-        console = Console(file=self.stdout)  # type: ignore[arg-type]  # it writes, which is enough
+        console = bars.console(self.stdout)
         path: Path | None = options["json"]
         if path and not path.absolute().parent.is_dir():
             raise CommandError(f"--json {path}: there is no directory {path.parent}.")
@@ -92,22 +89,9 @@ class Command(BaseCommand):
 
     def run(self, seeding: Seeding, console: Console) -> dict[str, int]:
         """Write the world beside a progress bar for each kind of rows."""
-        columns = (
-            TextColumn("{task.description:8}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=console) as progress:
-            bars = {
-                kind: progress.add_task(kind, total=getattr(seeding.world, kind), start=False)
-                for kind in ("users", "follows", "actions")
-            }
-
-            def advance(kind: str, written: int) -> None:
-                progress.start_task(bars[kind])
-                progress.update(bars[kind], completed=written)
-
+        kinds = ("users", "follows", "actions")
+        totals = {kind: int(getattr(seeding.world, kind)) for kind in kinds}
+        with bars.bars(console, totals) as advance:
             return seeding.run(advance)
 
 
@@ -135,12 +119,3 @@ def table(examples: list[Example]) -> Table:
             it.kind, it.username, it.id, *(f"{count:,}" for count in (*counts, it.followers))
         )
     return table
-
-
-def time(text: str) -> datetime:
-    """ISO 8601; UTC where no zone is given."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is no date such as 2026-01-01") from error
-    return timezone.make_aware(at, UTC) if timezone.is_naive(at) else at
