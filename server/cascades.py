@@ -107,7 +107,8 @@ def delete(rows: QuerySet[Any], using: str) -> int | None:
                 "(SELECT CAST(id AS text) FROM doomed)",
                 params,
             )
+        # SQLite counts the rows of a statement that begins with DELETE.
         cursor.execute(
-            f"{doomed} DELETE FROM {table} WHERE {pk} IN (SELECT id FROM doomed)", params
+            f"DELETE FROM {table} WHERE {pk} IN ({doomed} SELECT id FROM doomed)", params
         )
         return int(cursor.rowcount)

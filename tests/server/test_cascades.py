@@ -179,7 +179,7 @@ def test_deleting_actions_takes_along_what_names_them(
     follow(ada, like, send_action=False)
     doomed: Any = first if of_an_instance else Action.objects.filter(verb="joined")
     assert isinstance(doomed, Action | QuerySet)
-    doomed.delete()
+    assert doomed.delete() == (2, {"activity.Action": 2})
     assert list(Action.objects.all()) == [kept]
     assert list(Follow.objects.all()) == []
 

@@ -16,10 +16,11 @@ from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
-from server import deadlines, registry, windows
+from server import deadlines, pruning, registry, windows
 from server.cursors import Position
 from server.models import Action, Follow, send_many
 from server.pages import Ranges
+from server.pruning import Pruning
 from server.windows import Window
 from tests.site.models import Article, Page, Project
 
@@ -313,3 +314,37 @@ def test_the_keys_of_many_are_looked_up_in_the_index_of_their_constraint(history
     send_many(items)
     [lookup] = [sql for sql in statements(lambda: send_many(items)) if "wanted" in sql]
     assert_bounded(lookup)
+
+
+@pytest.mark.parametrize("verbs", [set(), {"never"}], ids=["any verb", "a verb nobody used"])
+@pytest.mark.parametrize("take_part", [False, True], ids=["actions as they are", "actions liked"])
+def test_pruning_reads_bounded_ranges_of_indexes_alone(
+    history: History, verbs: set[str], take_part: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "RANGE", 300)
+    oldest = Action.objects.order_by("timestamp")[1_000].timestamp
+    work = Pruning(oldest, frozenset(verbs), size=200, pause=0)
+    if take_part:
+        registry.register(Action)
+    try:
+        with transaction.atomic():
+            executed = statements(lambda: work.run(lambda kind, done: None))
+            transaction.set_rollback(True)
+    finally:
+        if take_part:
+            registry.unregister(Action)
+    assert bool(work.removed) == (not verbs)
+    # SQLite calls it a scan to look at the first and the last key.
+    reads = [sql for sql in executed if sql.startswith("SELECT") and not sql.endswith("LIMIT 1")]
+    for sql in reads[:10] + reads[-10:]:
+        assert_bounded(sql)
+    deletes = [sql for sql in executed if 'DELETE FROM "activity_' in sql]
+    for sql in deletes[:4]:
+        if connection.vendor == "postgresql":
+            with transaction.atomic():
+                read, wrong = read_on_postgresql(sql)
+                transaction.set_rollback(True)
+            assert (wrong, read <= 5 * ROWS) == ([], True), (read, sql)
+        else:
+            plan = [detail for *_, detail in explain(sql, "EXPLAIN QUERY PLAN")]
+            assert [it for it in plan if re.match(r"SCAN (activity_|later)", it)] == [], plan
