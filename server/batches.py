@@ -27,10 +27,10 @@ PAUSE = 0.1
 
 
 def read(
-    rows: QuerySet[Any], *, time: str | None = None, size: int = SIZE
+    rows: QuerySet[Any], *, time: str | None = None, size: int | None = None
 ) -> Iterator[Sequence[Any]]:
     """All rows of a QuerySet in batches, ordered by a time and the key, or by the key alone."""
-    last: Any = None
+    last, size = None, size or SIZE
     while True:
         there = rows
         if last is not None:
@@ -44,13 +44,14 @@ def read(
 
 
 def remove(
-    rows: Sequence[Any], using: str, *, size: int = SIZE, pause: float = PAUSE
+    rows: Sequence[Any], using: str, *, size: int | None = None, pause: float | None = None
 ) -> Iterator[int]:
     """Delete rows of one model with what names them; gives how many of the model each time went.
 
     Each transaction deletes ``size`` rows at most: of actions that others name, the others first.
     There is a pause after every one but the last of what is less than a batch.
     """
+    size, pause = size or SIZE, PAUSE if pause is None else pause
     keys = [row.pk for row in rows]
     if not keys:
         return
@@ -67,13 +68,14 @@ def remove(
             sleep(pause)
 
 
-def change(rows: Sequence[Any], values: Mapping[str, Any], using: str) -> int:
-    """Give rows of one model these values, if they have others; returns how many had."""
+def change(rows: Sequence[Any], values: Mapping[str, Any], using: str) -> None:
+    """Give rows of one model these values, if they have others."""
     keys = [row.pk for row in rows if any(getattr(row, n) != it for n, it in values.items())]
     if keys:
         there: QuerySet[Any] = QuerySet(type(rows[0]), using=using)
         there.filter(pk__in=keys).update(**values)
-    return len(keys)
+        if len(rows) >= SIZE:
+            sleep(PAUSE)
 
 
 def naming(keys: Sequence[int], using: str) -> list[int]:

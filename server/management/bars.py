@@ -36,6 +36,8 @@ def bars(console: Console, totals: Mapping[str, int]) -> Iterator[Advance]:
         }
 
         def advance(kind: str, done: int) -> None:
+            if kind not in tasks:  # there was none when they were counted
+                tasks[kind] = progress.add_task(kind, total=None)
             progress.start_task(tasks[kind])
             progress.update(tasks[kind], completed=done)
 

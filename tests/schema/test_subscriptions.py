@@ -17,6 +17,7 @@ from schema import nodes
 from schema.connections import PAGING
 from schema.limits import documents_of
 from server import broker, live
+from server.erasing import NAMELESS, Erasure
 from server.models import Action, follow, send_many, unfollow
 from server.records import record
 from tests.schema.client import context_of, data, gid, gids, refusals, schema
@@ -245,6 +246,27 @@ def test_who_may_not_log_in_any_more_is_told_nothing_more(ada: User, bob: User) 
             await do(record, bob, "posted")
             await watcher.end()
             assert watcher.answers[0]["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+    run(main())
+
+
+def test_who_is_erased_is_told_nothing_more_and_others_see_no_name(
+    ada: User, bob: User, brook: Project
+) -> None:
+    follow(ada, brook, send_action=False, actor_only=False)
+    follow(bob, brook, send_action=False, actor_only=False)
+    follow(bob, ada, send_action=False)
+
+    async def main() -> None:
+        async with watching(OF_USER, ada) as erased, watching(OF_USER, bob) as other:
+            await do(Erasure(ada, anonymise=True).run, lambda part, done: None)
+            await do(record, ada, "posted", target=brook)  # a request that was under way
+            await other.has(1)
+            name = other.edges[0]["node"]["actor"]["displayName"]
+            assert name.startswith(NAMELESS)
+            await do(record, brook, "grew", target=brook)
+            await other.has(2)
+        assert [it for it in erased.answers if "errors" not in it] == []
 
     run(main())
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import ProtectedError, RestrictedError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -88,6 +89,8 @@ class Command(BaseCommand):
                 f"Interrupted.{gone} Run the same command again to go on from here.",
                 returncode=130,
             ) from error
+        except (ProtectedError, RestrictedError) as error:
+            raise CommandError(f"Other rows protect what is to go: {error.args[0]}") from error
         before = f"from before {older_than:%Y-%m-%d %H:%M} UTC"
         if not dry_run:
             say(f"{work.removed:,} actions are deleted: those {before}, and what named them.")
