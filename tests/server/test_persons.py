@@ -461,6 +461,8 @@ def test_what_a_request_that_was_under_way_has_left_goes_by_the_key(
     did(bob, target=zz)
     call_command("erase_user", key, "--id", "--no-input", stdout=StringIO())
     assert list(Action.objects.all()) == []
+    with pytest.raises(CommandError, match="nor a trace"):
+        call_command("erase_user", key, "--id", "--no-input", stdout=StringIO())
 
 
 def test_it_says_what_it_will_do_and_does_nothing_in_a_dry_run(zz: User, bob: User) -> None:

@@ -57,6 +57,8 @@ class Command(BaseCommand):
         work = Erasure(found, anonymise, keep_text)
         label, name = found._meta.verbose_name, found.get_username() or str(found.pk)
         counts = work.counts()
+        if found._state.adding and not any(number for number, _ in counts.values()):
+            raise CommandError(f"There is no {label} of the primary key {user!r}, nor a trace.")
         say(f"The {label} {name}, of the primary key {found.pk}:")
         for part, (number, becomes) in counts.items():
             if number:
