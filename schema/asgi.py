@@ -12,6 +12,7 @@ django.setup(set_prefix=False)
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - Django is set up
 from django.urls import path, re_path  # noqa: E402
 
+from server import postgresql  # noqa: E402
 from server.checks import refuse_deaf_processes  # noqa: E402
 from server.handlers import Handler  # noqa: E402
 from server.lifespan import until_told  # noqa: E402
@@ -30,6 +31,7 @@ application = ProtocolTypeRouter(
 )
 
 refuse_deaf_processes()
+postgresql.serve()
 
 # What is here now stays: the collector need not look at it again and again.
 gc.collect()

@@ -25,7 +25,7 @@ class BrookConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import deadlines, records, registry, timestamps
+        from . import deadlines, postgresql, records, registry, timestamps
         from .checks import CHECKS
         from .signals import action
 
@@ -34,6 +34,7 @@ class BrookConfig(AppConfig):
         connection_created.connect(deadlines.watch, dispatch_uid="server.deadlines.watch")
         action.connect(records.store, dispatch_uid="server.records.store")
         timestamps.connect()
+        postgresql.connect()
         registry.register(settings.AUTH_USER_MODEL, "auth.Group")
         # "manage.py check" says what is wrong with a manager, and needs a site that starts.
         with suppress(ImproperlyConfigured):

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from django.conf import settings
 from django.db import OperationalError
+
+from . import postgresql
 
 #: SQLite asks after so many of its steps, some milliseconds, whether to go on.
 SQLITE_STEPS = 100_000
@@ -82,6 +85,8 @@ def statement(
     try:
         return execute(sql, params, many, context)
     except OperationalError as error:
+        if _waited_for_a_lock(error):
+            raise Expired(settings.DATABASE_LOCK_SECONDS) from error
         if _was_stopped(error):
             raise Expired(deadline.seconds) from error
         raise
@@ -101,14 +106,18 @@ def _was_stopped(error: OperationalError) -> bool:
     return getattr(error.__cause__, "sqlstate", None) == "57014" or str(error) == "interrupted"
 
 
+def _waited_for_a_lock(error: OperationalError) -> bool:
+    return getattr(error.__cause__, "sqlstate", None) == "55P03"
+
+
 def _tell(connection: Any, deadline: Deadline | None) -> None:
     """Let PostgreSQL know how long a statement may take: once, as long as that stays the same.
 
-    So a connection that serves requests is told at its first one, and told that there is no limit
-    by the first statement outside of any (the admin's).
+    So a connection that serves requests is told at its first one, and told another limit by the
+    first statement outside of any (the admin's).
     """
     raw = connection.connection
-    wanted = round(deadline.seconds * 1000) if deadline else 0
+    wanted = round((deadline.seconds if deadline else postgresql.patience()) * 1000)
     if getattr(raw, "brook_timeout", 0) == wanted or (deadline and id(raw) in deadline.armed):
         return
     if raw.autocommit:

@@ -27,7 +27,7 @@ from django.contrib.auth import get_user_model
 from django.db import close_old_connections
 from django.db.models import Model
 
-from . import broker, memberships, objects, registry, rows, watermarks
+from . import broker, memberships, objects, postgresql, registry, rows, watermarks
 from .actions import Action
 from .cursors import PageError
 from .filters import Filter
@@ -63,7 +63,7 @@ async def run(work: Callable[[], Answer]) -> Answer:
 
 
 def _connected(work: Callable[[], Answer]) -> Answer:
-    close_old_connections()
+    postgresql.refresh()
     try:
         return work()
     finally:

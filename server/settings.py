@@ -77,11 +77,35 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 else:
     # Statements that come again are prepared. Behind a pooler that gives each transaction another
     # connection (PgBouncer's transaction mode), a site sets prepare_threshold to None.
-    OPTIONS = {"server_side_binding": True, "prepare_threshold": 5}
+    OPTIONS = {
+        "server_side_binding": True,
+        "prepare_threshold": 5,
+        "application_name": "brook",
+        # A server that cannot be reached, or is not there any more, is known as such in seconds.
+        "connect_timeout": env.int("DATABASE_CONNECT_SECONDS", default=5),
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+    }
+# Connections are kept, one for each thread that asks: one for requests, and two for live streams.
 DATABASES["default"] |= {
     "CONN_MAX_AGE": 60,
     "OPTIONS": OPTIONS | DATABASES["default"].get("OPTIONS", {}),
 }
+# Of a pool instead, at most so many for a process; for a site that serves by many threads. Each
+# request takes one, looks whether it is good, and gives it back. 0: no pool.
+DATABASE_POOL = env.int("DATABASE_POOL", default=0)
+if DATABASE_POOL and DATABASES["default"]["ENGINE"].endswith("postgresql"):
+    DATABASES["default"] |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
+    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": DATABASE_POOL}
+
+# Seconds, told to PostgreSQL by the server and not by commands; 0: no limit. That a statement may
+# take beside TIME_LIMIT, as of the admin's pages; that it may wait for a lock of somebody else;
+# and that a transaction may stand still.
+DATABASE_STATEMENT_SECONDS = env.float("DATABASE_STATEMENT_SECONDS", default=60)
+DATABASE_LOCK_SECONDS = env.float("DATABASE_LOCK_SECONDS", default=5)
+DATABASE_IDLE_SECONDS = env.float("DATABASE_IDLE_SECONDS", default=60)
 
 # Where "manage.py import_actstream --database import" reads, if not in the database above. Times
 # without a zone in it are of TIME_ZONE, unless a site sets DATABASES["import"]["TIME_ZONE"].

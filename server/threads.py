@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from asgiref.sync import SyncToAsync
 from django.db import close_old_connections
 
+from . import postgresql
+
 Answer = TypeVar("Answer")
 
 #: asgiref's own, so that what others send to a thread by ``sync_to_async`` runs there too.
@@ -19,7 +21,7 @@ async def in_thread(function: Callable[..., Answer], *args: Any) -> Answer:
     """What a function answers there, which a request that it belongs to did not call."""
 
     def call() -> Answer:
-        close_old_connections()
+        postgresql.refresh()
         try:
             return function(*args)
         finally:
