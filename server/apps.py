@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.signals import connection_created
+from django.db.models.signals import pre_migrate
 from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class BrookConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import deadlines, postgresql, records, registry, timestamps
+        from . import deadlines, indexes, postgresql, records, registry, timestamps
         from .checks import CHECKS
         from .signals import action
 
@@ -33,6 +34,7 @@ class BrookConfig(AppConfig):
             checks.register(check)
         connection_created.connect(deadlines.watch, dispatch_uid="server.deadlines.watch")
         action.connect(records.store, dispatch_uid="server.records.store")
+        pre_migrate.connect(indexes.be_patient, dispatch_uid="server.indexes.be_patient")
         timestamps.connect()
         postgresql.connect()
         registry.register(settings.AUTH_USER_MODEL, "auth.Group")

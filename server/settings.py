@@ -101,8 +101,8 @@ if DATABASE_POOL and DATABASES["default"]["ENGINE"].endswith("postgresql"):
     DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": DATABASE_POOL}
 
 # Seconds, told to PostgreSQL by the server and not by commands; 0: no limit. That a statement may
-# take beside TIME_LIMIT, as of the admin's pages; that it may wait for a lock of somebody else;
-# and that a transaction may stand still.
+# take beside TIME_LIMIT, as of the admin's pages; that it may wait for a lock of somebody else, as
+# a migration may too; and that a transaction may stand still.
 DATABASE_STATEMENT_SECONDS = env.float("DATABASE_STATEMENT_SECONDS", default=60)
 DATABASE_LOCK_SECONDS = env.float("DATABASE_LOCK_SECONDS", default=5)
 DATABASE_IDLE_SECONDS = env.float("DATABASE_IDLE_SECONDS", default=60)

@@ -3,8 +3,12 @@
 from django.conf import settings
 from django.db import migrations, models
 
+from server.indexes import AddIndexGently
+
 
 class Migration(migrations.Migration):
+
+    atomic = False
 
     dependencies = [
         ('activity', '0001_initial'),
@@ -13,7 +17,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddIndex(
+        AddIndexGently(
             model_name='follow',
             index=models.Index(condition=models.Q(('actor_only', False)), fields=['user', 'content_type', 'object_id', 'flag'], name='activity_follow_reaching'),
         ),
