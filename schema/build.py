@@ -8,7 +8,7 @@ from django.conf import settings
 from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectType, Undefined
 from strawberry.schema.config import StrawberryConfig
 
-from . import catalog, compiled, subscriptions
+from . import catalog, compiled, replicas, subscriptions
 from .errors import Errors
 from .introspection import Introspection
 from .limits import Limits
@@ -33,8 +33,15 @@ class Schema(strawberry.Schema):
         return {**super()._get_custom_context_kwargs(*args, **options), "hide_suggestions": True}
 
 
-class Executor(subscriptions.Executor, *((compiled.Executor,) if settings.COMPILED else ())):  # type: ignore[misc]
-    """graphql-core's, with events of subscriptions, and plain selections compiled."""
+_executors = (
+    subscriptions.Executor,
+    *((replicas.Executor,) if settings.REPLICAS else ()),
+    *((compiled.Executor,) if settings.COMPILED else ()),
+)
+
+
+class Executor(*_executors):  # type: ignore[misc]
+    """graphql-core's, with events of subscriptions, replicas, and plain selections compiled."""
 
 
 schema = Schema(

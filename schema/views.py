@@ -56,6 +56,8 @@ query MyStream {
 class GraphQLView(View):
     """GraphQL over HTTP; a browser that asks for a page gets GraphiQL."""
 
+    tells_writes = True  # schema/replicas.py knows a mutation from a query
+
     http_method_names = ["get", "head", "post", "options"]
 
     def get(self, request: HttpRequest) -> HttpResponseBase:

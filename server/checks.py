@@ -112,6 +112,31 @@ def processes_hear_each_other(
     ]
 
 
+def replicas_can_be_read(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """activity.E007: replicas of, or in, what is not PostgreSQL; or by which nothing is read."""
+    named = ["default", *settings.REPLICAS] if settings.REPLICAS else []
+    found: list[CheckMessage] = [
+        Error(
+            f"{name} is {settings.DATABASES[name]['ENGINE']}: DATABASE_REPLICA_URLS names "
+            "streaming replicas of PostgreSQL, at DATABASE_URL.",
+            id="activity.E007",
+        )
+        for name in named
+        if not settings.DATABASES[name]["ENGINE"].endswith("postgresql")
+    ]
+    if named and "server.replicas.Router" not in settings.DATABASE_ROUTERS:
+        found.append(
+            Error(
+                "DATABASE_REPLICA_URLS is set, and DATABASE_ROUTERS lacks server.replicas.Router.",
+                hint="Write DATABASE_ROUTERS = [yours, *DATABASE_ROUTERS].",
+                id="activity.E007",
+            )
+        )
+    return found
+
+
 def refuse_deaf_processes() -> None:
     """Raise ImproperlyConfigured, as a server starts, for what E006 is about."""
     for error in processes_hear_each_other(None):
@@ -145,4 +170,5 @@ CHECKS = (
     tokens_can_be_verified,
     logins_are_possible,
     processes_hear_each_other,
+    replicas_can_be_read,
 )

@@ -100,6 +100,21 @@ if DATABASE_POOL and DATABASES["default"]["ENGINE"].endswith("postgresql"):
     DATABASES["default"] |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
     DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": DATABASE_POOL}
 
+# Streaming replicas of it, each by a URL of its own, separated by commas: queries read them, where
+# they have what the viewer has written. Each must be one server, not a name for several.
+REPLICAS: list[str] = []
+for url in env.list("DATABASE_REPLICA_URLS", default=[]):
+    REPLICAS.append(f"replica_{len(REPLICAS) + 1}")
+    DATABASES[REPLICAS[-1]] = {
+        **DATABASES["default"],
+        **env.db_url_config(url),
+        "OPTIONS": DATABASES["default"]["OPTIONS"] | env.db_url_config(url).get("OPTIONS", {}),
+        "TEST": {"MIRROR": "default"},
+    }
+DATABASE_ROUTERS = ["server.replicas.Router"] if REPLICAS else []
+# Seconds that a replica may be behind, and be read.
+REPLICA_LAG = env.float("REPLICA_LAG", default=10)
+
 # Seconds, told to PostgreSQL by the server and not by commands; 0: no limit. That a statement may
 # take beside TIME_LIMIT, as of the admin's pages; that it may wait for a lock of somebody else, as
 # a migration may too; and that a transaction may stand still.
@@ -226,6 +241,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+if REPLICAS:
+    MIDDLEWARE.append("server.replicas.Middleware")
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

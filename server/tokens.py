@@ -16,7 +16,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 
-from . import issuers
+from . import issuers, replicas
 from .issuers import Issuer
 from .jwks import KeySet, Unreachable
 
@@ -170,4 +170,5 @@ def _created(model: Any, name: str) -> Any:
     user, _ = model._default_manager.get_or_create(
         **{key.name: name}, defaults={"password": make_password(None)}
     )
+    replicas.wrote(user.pk)
     return user
