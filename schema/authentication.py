@@ -18,7 +18,7 @@ from django.db import Error
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
-from server import jwks, origins, tokens
+from server import deadlines, jwks, origins, tokens
 from server.outages import is_outage
 from server.threads import in_thread
 
@@ -140,10 +140,12 @@ def _be_whom(request: HttpRequest, token: str) -> None:
     if not token:
         raise BadToken("The header Authorization is not: Bearer, a space, and a token.")
     try:
-        user, until = tokens.named(token)
+        # As long as an operation may take, so that PostgreSQL is not told another time each time.
+        with deadlines.within(settings.TIME_LIMIT):
+            user, until = tokens.named(token)
     except tokens.TokenError as error:
         raise BadToken(str(error)) from None
-    except tokens.Unavailable as error:
+    except (tokens.Unavailable, deadlines.Expired) as error:
         raise CannotVerify(str(error)) from None
 
     async def auser() -> Any:

@@ -118,6 +118,14 @@ def test_a_token_is_refused_where_none_are_set_up(as_ada: Client, settings: Any)
     assert "takes no tokens" in response.json()["errors"][0]["message"]
 
 
+def test_a_token_is_not_called_bad_because_its_user_is_not_found_in_time(
+    client: Client, ada: User, settings: Any
+) -> None:
+    settings.TIME_LIMIT = 1e-9
+    response = post(client, Authorization=bearer(ada))
+    assert refusal(response) == (503, "INTERNAL")
+
+
 def test_a_fault_of_the_settings_is_no_fault_of_the_client(as_ada: Client, settings: Any) -> None:
     header = bearer(User.objects.get())
     settings.TOKEN_ALGORITHM = "RS256"
