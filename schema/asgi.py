@@ -12,7 +12,7 @@ django.setup(set_prefix=False)
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - Django is set up
 from django.urls import path, re_path  # noqa: E402
 
-from server import postgresql  # noqa: E402
+from server import postgresql, proxies  # noqa: E402
 from server.checks import refuse_deaf_processes  # noqa: E402
 from server.handlers import Handler  # noqa: E402
 from server.lifespan import until_told  # noqa: E402
@@ -22,13 +22,14 @@ from .sockets import Consumer, nowhere  # noqa: E402
 
 http = Handler()
 sockets: list[Any] = [path("graphql", Consumer.as_asgi()), re_path("", nowhere)]  # type: ignore[arg-type]
-application = ProtocolTypeRouter(
+router = ProtocolTypeRouter(
     {
         "http": http,
         "websocket": URLRouter(sockets),
         "lifespan": until_told(http.stop),
     }
 )
+application = proxies.believed(router)
 
 refuse_deaf_processes()
 postgresql.serve()

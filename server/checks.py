@@ -13,7 +13,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 
-from . import apps, broker, registry
+from . import apps, broker, proxies, registry
 from .issuers import Issuer
 
 
@@ -137,6 +137,20 @@ def replicas_can_be_read(
     return found
 
 
+def proxies_have_addresses(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
+    """activity.E008: from where proxies connect is no address."""
+    found: list[CheckMessage] = []
+    for each in settings.PROXY_ADDRESSES:
+        try:
+            proxies.networks((each,))
+        except ValueError as error:
+            fault = f"PROXY_ADDRESSES has {each!r}, which is no address and no network: {error}."
+            found.append(Error(fault, id="activity.E008"))
+    return found
+
+
 def refuse_deaf_processes() -> None:
     """Raise ImproperlyConfigured, as a server starts, for what E006 is about."""
     for error in processes_hear_each_other(None):
@@ -171,4 +185,5 @@ CHECKS = (
     logins_are_possible,
     processes_hear_each_other,
     replicas_can_be_read,
+    proxies_have_addresses,
 )

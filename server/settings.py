@@ -196,6 +196,23 @@ RATE_BURST = env.int("RATE_BURST", default=40_000)
 # PROXIES=0, all anonymous clients have the proxy's address, and one limit together.
 PROXIES = env.int("PROXIES", default=0)
 
+# From where the nearest of them connects, if not by a Unix socket: addresses and networks,
+# separated by commas. What others say in X-Forwarded-… is not heard.
+PROXY_ADDRESSES = env.list(
+    "PROXY_ADDRESSES",
+    default=["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"],
+)
+
+# Browsers reach the site by https:// alone: whoever comes by http:// is sent there, and cookies go
+# no other way. A proxy ends TLS and says by X-Forwarded-Proto how a request came, so PROXIES is 1
+# or more. Browsers keep to it for so many seconds.
+HTTPS = env.bool("HTTPS", default=False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = ["^(healthz|readyz|metrics)$"]
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000) if HTTPS else 0
+# Whether other names of the domain keep to it is said by whoever has them.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
 # Seconds that one operation may take, then it is stopped and answered with TIMEOUT. 0: no limit.
 # Behind a pooler that gives each transaction another connection, set statement_timeout there.
 TIME_LIMIT = env.float("TIME_LIMIT", default=10.0)
