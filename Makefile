@@ -17,9 +17,7 @@ GRAPHIQL_SOURCES := $(wildcard schema/graphiql/*.json schema/graphiql/*.js schem
 	schema/graphiql/src/*)
 # As many processes as WEB_CONCURRENCY says, each with one thread for requests: Python runs one at
 # a time, and threads only take turns.
-SERVE = $(BIN)/uvicorn schema.asgi:application --host $(HOST) --port $(PORT) --ws websockets-sansio \
-	--ws-max-size 131072 --ws-per-message-deflate false \
-	--no-server-header --no-access-log --timeout-graceful-shutdown 30
+SERVE = env HOST="$(HOST)" PORT="$(PORT)" $(BIN)/python -m server
 DEMO := DJANGO_SETTINGS_MODULE=server.demo.settings DATABASE_URL=sqlite:///.demo/brook.sqlite3
 
 .DELETE_ON_ERROR:

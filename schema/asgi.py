@@ -1,4 +1,4 @@
-"""The application for an ASGI server: see "make serve"."""
+"""The application for an ASGI server: see ``python -m server``."""
 
 import gc
 import os
@@ -12,7 +12,7 @@ django.setup(set_prefix=False)
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402 - Django is set up
 from django.urls import path, re_path  # noqa: E402
 
-from server import postgresql, proxies  # noqa: E402
+from server import postgresql, proxies, roles  # noqa: E402
 from server.checks import refuse_deaf_processes  # noqa: E402
 from server.handlers import Handler  # noqa: E402
 from server.lifespan import until_told  # noqa: E402
@@ -29,7 +29,7 @@ router = ProtocolTypeRouter(
         "lifespan": until_told(http.stop),
     }
 )
-application = proxies.believed(router)
+application = proxies.believed(roles.kept(router))
 
 refuse_deaf_processes()
 postgresql.serve()

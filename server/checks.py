@@ -100,15 +100,18 @@ def processes_hear_each_other(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
     """activity.E006: several processes without a broker."""
-    if settings.WEB_CONCURRENCY < 2 or not broker.is_in_memory():
+    several = {"WEB_CONCURRENCY": settings.WEB_CONCURRENCY > 1, "ROLE": settings.ROLE != "all"}
+    if not broker.is_in_memory():
         return []
     return [
         Error(
-            f"WEB_CONCURRENCY is {settings.WEB_CONCURRENCY}, and REDIS_URL is not set: what one "
-            "process records, the live streams of the others would not be told.",
-            hint="Set REDIS_URL=redis://…, or WEB_CONCURRENCY=1.",
+            f"{name} is {getattr(settings, name)}, and REDIS_URL is not set: what one process "
+            "records, the live streams of the others would not be told.",
+            hint=f"Set REDIS_URL=redis://…, or {name}={'1' if name != 'ROLE' else 'all'}.",
             id="activity.E006",
         )
+        for name, are_several in several.items()
+        if are_several
     ]
 
 

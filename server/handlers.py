@@ -17,7 +17,7 @@ from django.urls import set_script_prefix
 
 from . import connections
 from .connections import Send
-from .threads import THREAD
+from .threads import THREAD, at_request
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -92,6 +92,7 @@ class Handler(ASGIHandler):
         for sending in self.streams:
             sending.cancel()
 
+    @at_request()
     def _respond(self, scope: dict[str, Any], body: bytes) -> Any:
         set_script_prefix(get_script_prefix(scope))
         request_started.send(sender=type(self), scope=scope)

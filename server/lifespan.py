@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import FrameType
 from typing import Any
 
+from . import pulse
+
 Application = Callable[[Any, Any, Any], Coroutine[Any, Any, None]]
 
 
@@ -43,6 +45,7 @@ def _watch(stop: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
             frame: FrameType | None,
             servers_own: Callable[..., Any] = servers_own,
         ) -> None:
+            pulse.last()
             loop.call_soon_threadsafe(stop)
             servers_own(number, frame)
 

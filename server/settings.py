@@ -61,8 +61,20 @@ LOGIN_ATTEMPTS = env.int("LOGIN_ATTEMPTS", default=10)
 LOGIN_ATTEMPTS_PER_ADDRESS = env.int("LOGIN_ATTEMPTS_PER_ADDRESS", default=100)
 LOGIN_PERIOD = env.int("LOGIN_PERIOD", default=600)
 
-# The port of "make serve" and "make demo".
+# Where the server listens: an address of this machine (0.0.0.0 or :: for all) and a port, or
+# unix:/run/brook/brook.sock, or fd:3, which whoever starts it has opened.
+HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
+
+# What the processes serve, of which "python -m server ROLE" is another way to say it: all, or
+# http or live alone, where a proxy tells live connections (WebSockets, text/event-stream) from the
+# rest.
+ROLE = env.str("ROLE", default="all", choices=("all", "http", "live"))
+
+# How long a server that is told to stop waits for its open requests, in seconds; and a process
+# that has made no progress for so long is ended and replaced (0: never).
+STOP_SECONDS = env.int("STOP_SECONDS", default=30)
+STUCK_SECONDS = env.int("STUCK_SECONDS", default=120)
 
 # postgres://user:password@host:5432/name, or an SQLite file.
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'brook.sqlite3'}")}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
 from typing import Any, TypeVar
 
 from asgiref.sync import SyncToAsync
@@ -15,6 +17,24 @@ Answer = TypeVar("Answer")
 
 #: asgiref's own, so that what others send to a thread by ``sync_to_async`` runs there too.
 THREAD = SyncToAsync.single_thread_executor
+
+_began: float | None = None
+
+
+def began() -> float | None:
+    """When the request that it is at began, by the monotonic clock; None: it is at none."""
+    return _began
+
+
+@contextmanager
+def at_request() -> Iterator[None]:
+    """What the thread does until the block ends is one request."""
+    global _began
+    _began = monotonic()
+    try:
+        yield
+    finally:
+        _began = None
 
 
 async def in_thread(function: Callable[..., Answer], *args: Any) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from django.db import connection
 from hypothesis import HealthCheck, settings
 
 from server import registry
+from tests.servers import Server, serving, site_of
 from tests.site.models import Article, Page, Project
+from tests.sites import environment
 from tests.writers import Writer, Writers
 
 # Every example is rolled back by the test itself, so one database serves them all.
@@ -105,3 +108,21 @@ def writers() -> Iterator[Writers]:
     yield writer
     for each in made:
         each.roll_back()
+
+
+@pytest.fixture(scope="module")
+def slow_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a site with a database, whose requests take as long as a test likes."""
+    return site_of(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def server(slow_site: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Its server, of two processes, or with the settings that a test gives."""
+    for left in ("begun", "enough"):
+        (slow_site / left).unlink(missing_ok=True)
+    given = getattr(request, "param", {"WEB_CONCURRENCY": "2"})
+    # A broker that is away will do.
+    settings = {"REDIS_URL": "redis://127.0.0.1:1/0", "RATE_LIMIT": "0"}
+    with serving(environment(slow_site, "site_settings") | settings | given, slow_site) as found:
+        yield found
