@@ -28,10 +28,12 @@ class BrookConfig(AppConfig):
     def ready(self) -> None:
         from . import deadlines, indexes, postgresql, records, registry, timestamps
         from .checks import CHECKS
+        from .safety import unsafe
         from .signals import action
 
         for check in CHECKS:
             checks.register(check)
+        checks.register(unsafe, checks.Tags.security, deploy=True)
         connection_created.connect(deadlines.watch, dispatch_uid="server.deadlines.watch")
         action.connect(records.store, dispatch_uid="server.records.store")
         pre_migrate.connect(indexes.be_patient, dispatch_uid="server.indexes.be_patient")
