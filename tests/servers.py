@@ -124,7 +124,7 @@ def serving(
             process.wait()
 
 
-def until(condition: Callable[[], Found]) -> Found:
+def until(condition: Callable[[], Found | None]) -> Found:
     """Wait for what is true of something, and have it."""
     deadline = time.monotonic() + PATIENCE
     while not (found := condition()):
