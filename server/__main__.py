@@ -31,7 +31,7 @@ def main() -> None:
         os.environ["ROLE"] = role
     try:
         configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
-    except (ImproperlyConfigured, ImportError, ValueError) as error:
+    except (ImproperlyConfigured, ImportError, OSError, ValueError) as error:
         _end(f"The settings cannot be read: {_of_variable(error)}{error}")
     # In a process of its own: this one only looks after the others, and stays small.
     look = get_context("fork").Process(target=_look)

@@ -10,7 +10,8 @@ from pathlib import Path
 import environ
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
+# Each may be in a file that NAME_FILE names instead, as secrets of containers are.
+env = environ.FileAwareEnv()
 
 # Development only: tracebacks in the browser, and a secret key of no worth.
 DEBUG = env.bool("DEBUG", default=False)
@@ -35,7 +36,7 @@ CORS_ALLOW_CREDENTIALS = env.bool("CORS_ALLOW_CREDENTIALS", default=False)
 # Bearer tokens (JSON Web Tokens): refused, all of them, unless one of three is set, by which they
 # are verified. A secret of 32 bytes or more, shared with whoever mints them (openssl rand -base64
 # 48); a public key, as PEM; or the address at which an issuer publishes its keys.
-TOKEN_SECRET = env.str("TOKEN_SECRET", default="")
+TOKEN_SECRET = env.str("TOKEN_SECRET", default="").rstrip("\n")  # of a file's last line
 TOKEN_PUBLIC_KEY = env.str("TOKEN_PUBLIC_KEY", default="", multiline=True)
 TOKEN_JWKS_URL = env.str("TOKEN_JWKS_URL", default="")
 # HS256, RS256, ES256 or EdDSA, whatever a token says of itself; none: HS256 with a secret, RS256

@@ -98,7 +98,11 @@ class Server:
 
 @contextmanager
 def serving(
-    environment: Mapping[str, str], directory: Path, *words: str, python: str = sys.executable
+    environment: Mapping[str, str],
+    directory: Path,
+    *words: str,
+    python: str = sys.executable,
+    user: int | None = None,
 ) -> Iterator[Server]:
     """A server from when it answers until the block ends, by a free port if PORT says no other."""
     log = directory / f"{'-'.join(('server', *words))}.log"
@@ -110,6 +114,9 @@ def serving(
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else (),
         )
     server = Server(process, log)
     try:
