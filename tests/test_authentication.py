@@ -30,7 +30,7 @@ def test_every_setting_that_the_guide_names_is_there() -> None:
 
 
 def test_every_file_that_the_guide_links_to_is_there() -> None:
-    links = re.findall(r"\]\((?!http)([^)]+)\)", TEXT)
+    links = re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", TEXT)
     assert links
     assert [link for link in links if not (GUIDE.parent / link).exists()] == []
 

@@ -46,7 +46,7 @@ QUIET = [
 
 Proof = Callable[[str, str], None]
 
-#: The server, as "make serve" starts it.
+#: A process of the server, without the one that looks after it.
 UVICORN = [
     *(sys.executable, "-m", "uvicorn", "schema.asgi:application"),
     *("--ws", "websockets-sansio", "--ws-max-size", "131072", "--ws-per-message-deflate", "false"),
