@@ -111,7 +111,7 @@ def _proxies() -> Iterator[Unsafe]:
         try:
             [network] = proxies.networks((each,))
         except ValueError:
-            continue  # E007 says it
+            continue  # E008 says it
         if not network.prefixlen:
             yield Unsafe(
                 18,
