@@ -9,6 +9,9 @@ from pathlib import Path
 
 from django.conf import settings
 
+#: A page's origin that is not the site's own, and may ask by a token.
+ELSEWHERE = "https://app.example.com"
+
 
 def environment(directory: Path, site: str) -> dict[str, str]:
     """That in which the site in a directory runs, and its commands do."""
@@ -18,6 +21,8 @@ def environment(directory: Path, site: str) -> dict[str, str]:
         "DATABASE_URL": f"sqlite:///{directory}/site.sqlite3",
         "SECRET_KEY": "for tests alone",
         "INTROSPECTION": "everyone",
+        "CORS_ALLOWED_ORIGINS": ELSEWHERE,
+        "TOKEN_SECRET": "for the clients of tests alone, " * 2,
         "PYTHONPATH": f"{directory}{os.pathsep}{settings.BASE_DIR}",
         "PYTHONWARNINGS": "",
     }

@@ -1,4 +1,4 @@
-"""What the README says is so: its site runs, its numbers are those that are asserted."""
+"""What the README says is so: its site runs; and so are the numbers of a page's cost."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
+from tests.documents import document, write
 from tests.schema.test_connections import statements_table
 from tests.sites import manage, run
 
-README = (settings.BASE_DIR / "README.md").read_text(encoding="utf-8")
+README = document("README.md")
+COSTS = document("docs/performance.md").text
 
 SCRIPT = """
 import json, django
@@ -37,38 +38,22 @@ print(json.dumps({{
 """
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-
-
 def test_the_table_of_statements_is_the_one_that_is_asserted() -> None:
-    marked = re.search(r"<!-- statements -->\n(.*?)\n<!-- /statements -->", README, re.DOTALL)
+    marked = re.search(r"<!-- statements -->\n(.*?)\n<!-- /statements -->", COSTS, re.DOTALL)
     assert marked
     assert marked[1] == statements_table()
 
 
-def test_every_file_that_the_readme_links_to_is_there() -> None:
-    links = re.findall(r"\]\((?!http)([^)]+)\)", README)
-    assert links
-    assert [link for link in links if not (settings.BASE_DIR / link).exists()] == []
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """The site whose files the README shows, each named in its first line."""
-    for block in blocks("python"):
-        if named := re.match(r"# (mysite/\S+)\n", block):
-            file = tmp_path / named[1]
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(block)
-    for package in ("mysite", "mysite/shop"):
-        (tmp_path / package / "__init__.py").touch()
+    """The site whose files the README shows."""
+    write(tmp_path, ["README.md"], "python")
     return tmp_path
 
 
 def test_the_readmes_site_runs_and_its_stream_is_a_field(site: Path) -> None:
-    [happened] = [block for block in blocks("python") if "action.send" in block]
-    [query] = [block for block in blocks("graphql") if "mystream" in block]
+    [happened] = [it.text for it in README.blocks if it.language == "python" and not it.file]
+    [query] = [it.text for it in README.blocks if it.language == "graphql"]
     migrated = manage(site, "migrate", "--verbosity", "0", site="mysite.settings")
     assert migrated.returncode == 0, migrated.stderr
     script = site / "script.py"

@@ -41,8 +41,8 @@ PLAIN = "nodes { id } pageInfo { hasNextPage hasPreviousPage startCursor endCurs
 
 # Statements of one page whose rows name a user, a project and an article each (or, of follows, a
 # user and a project): as it is, and with totalCount and viewerIsFollowing of each of these.
-# Loading the reference object is one of them, where that is not done with the others. The README
-# has these numbers.
+# Loading the reference object is one of them, where that is not done with the others.
+# docs/performance.md has these numbers.
 STATEMENTS = {
     "Query.userStream": (3, 7),
     "Query.actorStream": (2, 7),
@@ -276,7 +276,7 @@ def test_every_connection_takes_the_same_statements_for_1_20_and_100_rows(
 
 
 @pytest.mark.parametrize("connection", [c for c in CONNECTIONS if str(c) in STATEMENTS], ids=str)
-def test_a_page_takes_as_many_statements_as_the_readme_says(
+def test_a_page_takes_as_many_statements_as_is_written(
     connection: ConnectionField, db: None
 ) -> None:
     pinned = {
@@ -313,7 +313,7 @@ def test_a_page_takes_as_many_statements_as_the_readme_says(
 
 
 def statements_table() -> str:
-    """The numbers as the README has them."""
+    """The numbers as docs/performance.md has them."""
     lines = ["| a page of | statements | with counts and follows |", "| --- | --- | --- |"]
     lines += [f"| `{name}` | {bare} | {whole} |" for name, (bare, whole) in STATEMENTS.items()]
     return "\n".join(lines)

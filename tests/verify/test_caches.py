@@ -100,7 +100,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         npm("ci", cwd=directory)
     npm("run", "compile", cwd=relay)
     built = tmp_path_factory.mktemp("relay") / "pages.mjs"
-    node(str(relay / "build.mjs"), "src/pages.js", str(built), cwd=relay)
+    node(str(CLIENTS / "build.mjs"), "src/pages.js", str(built), cwd=relay)
     caches = CLIENTS / "caches"
     return {
         "Apollo Client": [str(caches / "apollo.mjs")],

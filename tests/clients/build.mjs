@@ -1,7 +1,9 @@
-// Makes one script of a Relay client: node build.mjs ENTRY OUTFILE
+// Makes one script of a client: node build.mjs ENTRY OUTFILE, where its packages are installed. Prints
+// of which files.
 import { readFile } from "node:fs/promises";
-import { build } from "esbuild";
+import { createRequire } from "node:module";
 
+const { build } = createRequire(`${process.cwd()}/`)("esbuild");
 const [entry, outfile] = process.argv.slice(2);
 
 // As babel-plugin-relay has it: a graphql tag stands for what relay-compiler made of it.
@@ -20,7 +22,8 @@ const artifacts = {
   },
 };
 
-await build({
+const { metafile } = await build({
+  metafile: true,
   entryPoints: [entry],
   outfile,
   bundle: true,
@@ -29,3 +32,4 @@ await build({
   plugins: [artifacts],
   logLevel: "warning",
 });
+console.log(Object.keys(metafile.inputs).filter((it) => !it.includes("node_modules")).join("\n"));
