@@ -21,7 +21,7 @@ SERVE = env HOST="$(HOST)" PORT="$(PORT)" $(BIN)/python -m server
 DEMO := DJANGO_SETTINGS_MODULE=server.demo.settings DATABASE_URL=sqlite:///.demo/brook.sqlite3
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test verify bench serve schema $(CHECKS:%=check-%)
+.PHONY: help demo test verify bench serve schema docs $(CHECKS:%=check-%)
 
 help: ## Say what there is
 	@awk -F ' ## ' '/^[a-z]+:.* ## / { split($$1, target, ":"); \
@@ -48,6 +48,9 @@ bench: $(VENV)/.installed $(PEERS)/.installed $(GRAPHILE)/node_modules/.installe
 
 serve: $(VENV)/.installed $(GRAPHIQL) ## The production server, by the environment's settings
 	exec $(SERVE)
+
+docs: $(VENV)/.installed-docs ## The documents as a site, with a reference of the schema: docs/build/html
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs docs/build/html
 
 schema: $(VENV)/.installed ## Print the API to schema.graphql
 	DEBUG=true DJANGO_SETTINGS_MODULE=server.settings \
@@ -94,9 +97,13 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[test]' $(DJANGO:%='%')
 	@touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]' $(DJANGO:%='%')
+	@touch $@ $(VENV)/.installed
+
 $(VENV)/.installed-verify: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[test,verify]' $(DJANGO:%='%')
-	@touch $@ $(VENV)/.installed-test $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[test,docs,verify]' $(DJANGO:%='%')
+	@touch $@ $(VENV)/.installed-test $(VENV)/.installed-docs $(VENV)/.installed
 
 # With the machine's Node where it is new enough, else with one from PyPI in the .venv, whose
 # npm is started by its file: a wheel holds no links, so the npm beside it finds nothing.

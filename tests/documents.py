@@ -24,6 +24,12 @@ from markdown_it.token import Token
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 #: What stands for the server in a frontend of another site.
 ELSEWHERE = "://api.example.com"
+#: Pages that "make docs" makes of the documents of the top level, and git ignores.
+MADE = {
+    "index.md": "README.md",
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+}
 _NOTE = re.compile(r"<!-- (?:not run: (?P<why>.+?)|as (?P<viewer>\w+)|but for (?P<but>.+?))\s-->")
 
 
@@ -132,7 +138,7 @@ def document(path: str) -> Document:
 def documents() -> list[Document]:
     """The README and all that a reader may come to from it."""
     paths = sorted({*settings.BASE_DIR.glob("*.md"), *settings.BASE_DIR.glob("docs/*.md")})
-    return [Document(path) for path in paths if path.name != "index.md"]
+    return [Document(path) for path in paths if path.name not in MADE]
 
 
 def blocks(*languages: str) -> list[Block]:

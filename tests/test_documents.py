@@ -17,7 +17,7 @@ from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from schema import errors
-from tests.documents import Block, Document, blocks, document, documents
+from tests.documents import MADE, Block, Document, blocks, document, documents
 from tests.shop import Shop, opened
 from tests.site.models import Project
 
@@ -33,7 +33,7 @@ OTHERS = {"FETCH_RELATIONS", "USE_JSONFIELD"}
 #: Documents whose Python is files of a site, and what opens it.
 SITES = {"README.md": "test_readme.py", "docs/sites.md": "shop.py"}
 #: How "make docs" makes a site of the documents; no reader need come to it.
-MACHINERY = {"conf.py", "reference.py", "index.md"}
+MACHINERY = {"conf.py", "reference.py", *MADE}
 
 FAULTS = [errors.RequestFault]
 for each in FAULTS:

@@ -1,0 +1,2 @@
+// What the reader chose, before the page is drawn.
+document.body.dataset.theme = localStorage.getItem("theme") || "auto";
