@@ -25,7 +25,7 @@ ROOT = settings.BASE_DIR
 #: Two screens.
 MOST_LINES = 100
 #: Blocks that nobody runs, each with its reason beside it.
-NOT_RUN = {"docs/from-django-activity-stream.md": 1}
+NOT_RUN = {"docs/from-django-activity-stream.md": 1, "docs/operations.md": 2}
 #: By these a block is run: here, or in a browser's stead by tests/verify/test_clients.py.
 LANGUAGES = {"python", "sh", "graphql", "json", "js", "jsx"}
 #: Settings of others that are named: of django-activity-stream.
@@ -125,6 +125,8 @@ def fault(line: str) -> str:
             name = given.partition("=")[0]
             known = f'"{name}"' in (ROOT / "server/settings.py").read_text()
             return "" if known else f"no setting {name}"
+        case ["python", "-m", "server"]:
+            return ""
         case ["python" | ".venv/bin/python", "manage.py", name, *arguments]:
             app = get_commands().get(name)
             if app is None:

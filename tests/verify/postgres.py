@@ -31,12 +31,20 @@ SETTINGS = {
 class Cluster:
     """A PostgreSQL server with a directory and a port of its own, and trust for everybody here."""
 
-    def __init__(self, directory: Path, **settings: str) -> None:
-        """Make it in a directory that is empty or not there, but not start it."""
+    def __init__(self, directory: Path, wal: Path | None = None, **settings: str) -> None:
+        """Make it in a directory that is empty or not there, but not start it.
+
+        Its log of what was written may be elsewhere, in segments of a mebibyte.
+        """
         self.directory, self.port = directory, free_port()
         self._settings = SETTINGS | settings
-        self._owned()
-        self._run("initdb", "--auth=trust", "--username=root", "--encoding=UTF8", "--locale=C")
+        self._owned(self.directory)
+        elsewhere = []
+        if wal:
+            self._owned(wal)
+            elsewhere = [f"--waldir={wal}", "--wal-segsize=1"]
+        trusting = ["--auth=trust", "--username=root", "--encoding=UTF8", "--locale=C"]
+        self._run("initdb", *trusting, *elsewhere)
         self._configure()
 
     @property
@@ -75,17 +83,17 @@ class Cluster:
         twin = Cluster.__new__(Cluster)
         twin.directory, twin.port = directory, free_port()
         twin._settings = self._settings | settings
-        twin._owned()
+        twin._owned(directory)
         source = f"host=127.0.0.1 port={self.port} user=root"
         twin._run("pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", f"-d{source}")
         twin._configure()
         return twin
 
-    def _owned(self) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.directory.chmod(0o700)
+    def _owned(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o700)
         if os.geteuid() == 0:  # by whom PostgreSQL refuses to be run
-            shutil.chown(self.directory, "postgres", "postgres")
+            shutil.chown(directory, "postgres", "postgres")
             self.log.touch()
             shutil.chown(self.log, "postgres", "postgres")
 
@@ -124,7 +132,7 @@ def programs() -> Path:
 @contextmanager
 def cluster(directory: Path, **settings: str) -> Iterator[Cluster]:
     """One that runs until the end of the block."""
-    made = Cluster(directory, **settings)
+    made = Cluster(directory, None, **settings)
     with running(made):
         yield made
 

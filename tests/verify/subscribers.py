@@ -99,6 +99,9 @@ class Subscriber:
             message = json.loads(text)
             if message["type"] == "ping":
                 await socket.send('{"type":"pong"}')
+            elif message["type"] == "error" and is_away(message["payload"]):
+                await asyncio.sleep(PAUSE)
+                return
             elif message["type"] != "next" or "errors" in message["payload"]:
                 self.faults.append(message)
                 return
@@ -108,6 +111,11 @@ class Subscriber:
                 self.after = edge["cursor"]
                 mine.ids.append(edge["node"]["id"])
                 mine.marks.append(watermarks.parse(self.after))
+
+
+def is_away(errors: Any) -> bool:
+    """Whether they say that the database is: come again."""
+    return all(error["extensions"]["code"] == "UNAVAILABLE" for error in errors)
 
 
 def opened(url: str) -> connect:
