@@ -10,7 +10,9 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from contextvars import Context
 from functools import partial
+from time import time
 from typing import Any
 
 from django.conf import settings
@@ -24,7 +26,8 @@ MOST_SENT, MOST_WAITING = 1_000, 10_000
 #: Seconds that the broker has to answer, and for which it is left alone when it did not.
 PATIENCE, PAUSE = 2.0, 1.0
 
-Listener = Callable[[list[int]], None]
+#: Takes ids, and when the first of them was committed (``time.time``; None: not said).
+Listener = Callable[[list[int], float | None], None]
 
 
 def announce(ids: Iterable[int], using: str) -> None:
@@ -39,8 +42,13 @@ def send(ids: list[int]) -> None:
 
 
 def listen(listener: Listener) -> Callable[[], None]:
-    """Have a listener called, in the broker's thread, with ids; returns what ends that."""
+    """Have a listener called, in the broker's thread; returns what ends that."""
     return _broker.listen(listener)
+
+
+def is_away() -> bool:
+    """Whether this process cannot reach it."""
+    return _broker.away
 
 
 class Broker:
@@ -48,18 +56,21 @@ class Broker:
 
     def __init__(self) -> None:
         self._ids: list[int] = []
+        self._since: float | None = None
+        """When the first of them was committed."""
         self._listeners: list[Listener] = []
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._due: asyncio.Event
         self._hearing: asyncio.Task[None] | None = None
-        self._away = False
+        self.away = False
 
     def send(self, ids: list[int]) -> None:
         if not self._listeners and is_in_memory():
             return  # nobody could hear it
         with self._lock:
             self._ids = (self._ids + ids)[-MOST_WAITING:]
+            self._since = self._since or time()
         self._call(lambda: self._due.set())
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -79,7 +90,8 @@ class Broker:
                 self._loop = asyncio.new_event_loop()
                 self._due = asyncio.Event()
                 threading.Thread(target=self._run, name="broker", daemon=True).start()
-            self._loop.call_soon_threadsafe(function)
+            # What begins there is no part of the request that is answered here.
+            self._loop.call_soon_threadsafe(function, context=Context())
 
     def _run(self) -> None:
         assert self._loop
@@ -96,9 +108,11 @@ class Broker:
             while self._ids:
                 with self._lock:
                     some, self._ids = self._ids[:MOST_SENT], self._ids[MOST_SENT:]
+                    since, self._since = self._since, self._since if self._ids else None
+                message = {"type": "actions", "ids": some, "since": since}
                 try:
                     async with asyncio.timeout(PATIENCE):
-                        await _layer().group_send(GROUP, {"type": "actions", "ids": some})
+                        await _layer().group_send(GROUP, message)
                 except Exception as error:  # whatever a broker that is away makes of it
                     await self._is_away(error)
                 else:
@@ -115,13 +129,13 @@ class Broker:
                     message = await layer.receive(channel)
                     self._is_back()
                     for listener in tuple(self._listeners):
-                        listener(message["ids"])
+                        listener(message["ids"], message.get("since"))
             except Exception as error:
                 await self._is_away(error)
 
     async def _is_away(self, error: Exception) -> None:
-        if not self._away:
-            self._away = True
+        if not self.away:
+            self.away = True
             logger.warning(
                 "The broker is away, so live streams look into the database alone: %s: %s",
                 type(error).__name__,
@@ -130,8 +144,8 @@ class Broker:
         await asyncio.sleep(PAUSE)
 
     def _is_back(self) -> None:
-        if self._away:
-            self._away = False
+        if self.away:
+            self.away = False
             logger.info("The broker is back.")
 
 

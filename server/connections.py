@@ -24,6 +24,11 @@ def are_enough(address: str) -> bool:
     return bool(_open[address] >= settings.LIVE_CONNECTIONS)
 
 
+def how_many() -> int:
+    """All that are open in this process."""
+    return _open.total()
+
+
 @contextmanager
 def counted(address: str) -> Iterator[None]:
     """Count one more, until the block ends."""

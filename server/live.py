@@ -17,9 +17,10 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from time import monotonic
+from time import monotonic, time
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -59,7 +60,8 @@ _threads = ThreadPoolExecutor(THREADS, "live")
 
 async def run(work: Callable[[], Answer]) -> Answer:
     """What work that asks the database answers, done in a thread of ours."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, _connected, work)
+    there = copy_context().run
+    return await asyncio.get_running_loop().run_in_executor(_threads, there, _connected, work)
 
 
 def _connected(work: Callable[[], Answer]) -> Answer:
@@ -119,6 +121,8 @@ class Arrived:
     viewer: Any = None
     """The subscriber's, as the database has it now; None if there is none any more."""
     shared: Shared | None = None
+    since: float | None = None
+    """When the first was committed, or a time not long before; None for what was missed."""
     at: float = field(default_factory=monotonic)
 
 
@@ -273,10 +277,12 @@ class Hub:
         self._came: set[Subscription] = set()
         """Those who came since it began to look, and so are not looked for."""
         self._announced: set[int] = set()
+        self._since: float | None = None
+        """When the first of these was committed."""
         self._due = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._begun: asyncio.Future[None] | None = None
-        self._failing = False
+        self.is_failing = False
 
     @classmethod
     def here(cls) -> Hub:
@@ -303,7 +309,8 @@ class Hub:
         if self._running is None:
             loop = asyncio.get_running_loop()
             self._begun = loop.create_future()
-            self._running = loop.create_task(self._run(self._begun))
+            # It is nobody's part of a request.
+            self._running = loop.create_task(self._run(self._begun), context=Context())
         assert self._begun
         await asyncio.shield(self._begun)
 
@@ -322,9 +329,9 @@ class Hub:
     async def _run(self, begun: asyncio.Future[None]) -> None:
         loop = asyncio.get_running_loop()
 
-        def heard(ids: list[int]) -> None:
+        def heard(ids: list[int], since: float | None) -> None:
             with suppress(RuntimeError):  # the loop was closed meanwhile
-                loop.call_soon_threadsafe(self._hear, ids)
+                loop.call_soon_threadsafe(self._hear, ids, since)
 
         deaf = broker.listen(heard)
         try:
@@ -341,25 +348,27 @@ class Hub:
             deaf()
 
     async def _go_on(self) -> None:
-        sweep_at = 0.0
+        sweep_at, swept = 0.0, time()
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, sweep_at - monotonic())):
                     await self._due.wait()
             self._due.clear()
             announced, self._announced = self._announced, set()
-            is_sweep = monotonic() >= sweep_at
-            look = Look(self.mark, frozenset(self._seen), self._listening())
+            since, self._since = self._since, None
+            is_sweep, began = monotonic() >= sweep_at, time()
+            look = Look(self.mark, frozenset(self._seen), self._listening(), since, swept)
             self._came.clear()
             try:
                 await run(partial(look, announced, is_sweep))
             except Exception:
-                if not self._failing:
+                if not self.is_failing:
                     logger.exception("What has arrived cannot be read; it is tried again.")
-                self._failing, sweep_at = True, monotonic() + EVERY
+                self.is_failing, sweep_at = True, monotonic() + EVERY
                 continue
-            self._failing = False
+            self.is_failing = False
             if is_sweep:
+                swept = began
                 sweep_at = 0.0 if look.more else monotonic() + EVERY
             for subscription, arrived in look.found:
                 subscription.put(arrived)
@@ -369,8 +378,9 @@ class Hub:
             self.mark = look.mark
             self._seen = {pk for pk in self._seen | look.taken if pk > self.mark}
 
-    def _hear(self, ids: list[int]) -> None:
+    def _hear(self, ids: list[int], since: float | None) -> None:
         self._announced.update(ids)
+        self._since = min(filter(None, (self._since, since)), default=None)
         self._due.set()
 
     def _listening(self) -> list[tuple[Group, list[Subscription]]]:
@@ -381,11 +391,20 @@ class Look:
     """A look into the database at what has arrived, and for whom."""
 
     def __init__(
-        self, mark: int, seen: frozenset[int], listening: list[tuple[Group, list[Subscription]]]
+        self,
+        mark: int,
+        seen: frozenset[int],
+        listening: list[tuple[Group, list[Subscription]]],
+        since: float | None = None,
+        swept: float | None = None,
     ) -> None:
         self.before = self.mark = mark
         self.seen = seen
         self.listening = listening
+        self.since = since
+        """When the first of what is announced was committed."""
+        self.swept = swept
+        """Since when there may be something of which nobody told."""
         self.manager = Action.objects.db_manager(watermarks.database())
         self.taken: set[int] = set()
         self.more = False
@@ -400,6 +419,8 @@ class Look:
             self.mark = max(self.before, min(newest, new[-1]) if self.more else newest)
         else:
             new = [pk for pk in announced if pk > self.before and pk not in self.seen]
+        if not {*new} <= {*announced}:
+            self.since = self.swept
         if new:
             self._take(new)
 
@@ -422,7 +443,8 @@ class Look:
             seen = visible.get(key)
             some = some if seen is None else [action for action in some if action.pk in seen]
             if some:
-                arrived = Arrived(some, self.before, self.mark, viewers.get(key), shared)
+                viewer = viewers.get(key)
+                arrived = Arrived(some, self.before, self.mark, viewer, shared, self.since)
                 self.found.append((subscription, arrived))
 
     def _belonging(self, actions: Sequence[Action]) -> list[tuple[list[Subscription], set[int]]]:
@@ -481,6 +503,16 @@ class Look:
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+def subscribers() -> int:
+    """How many subscriptions this process has."""
+    return sum(hub.size for hub in tuple(_hubs.values()))
+
+
+def is_failing() -> bool:
+    """Whether what arrives cannot be read."""
+    return any(hub.is_failing for hub in tuple(_hubs.values()))
 
 
 def _begin() -> tuple[int, set[int]]:

@@ -46,7 +46,7 @@ class Heard:
         self.ids: list[int] = []
         self._came = threading.Condition()
 
-    def __call__(self, ids: list[int]) -> None:
+    def __call__(self, ids: list[int], since: float | None = None) -> None:
         with self._came:
             self.ids += ids
             self._came.notify_all()
