@@ -18,7 +18,7 @@ from django.db import Error
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import import_string
 
-from server import deadlines, jwks, origins, tokens
+from server import deadlines, jwks, metrics, origins, tokens
 from server.outages import is_outage
 from server.threads import in_thread
 
@@ -144,6 +144,7 @@ def _be_whom(request: HttpRequest, token: str) -> None:
         with deadlines.within(settings.TIME_LIMIT):
             user, until = tokens.named(token)
     except tokens.TokenError as error:
+        metrics.TOKENS_REFUSED.inc()
         raise BadToken(str(error)) from None
     except (tokens.Unavailable, deadlines.Expired) as error:
         raise CannotVerify(str(error)) from None

@@ -40,6 +40,10 @@ class Context:
     """Whether ``compiled.py`` answers, which looks for what is only supposed."""
     asked: Any = None
     """What is answered, with the text of its document: found once, also for many events."""
+    document: Any = None
+    """What it was read as, if it could be."""
+    cost: int = 0
+    """The points that it was priced at."""
     source: Any = None
     """The events of a subscription that was opened."""
     peers: dict[Place, Peers] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest, StreamingHttpResponse
 from strawberry.types import ExecutionResult
 
-from server import addresses, connections
+from server import addresses, connections, metrics
 from server.outboxes import FullError, Outbox
 
 from . import operations, responses
@@ -67,6 +67,7 @@ async def _fill(outbox: Outbox[bytes], context: Context) -> None:
             async for result in results:
                 outbox.put(_next(result))
     except FullError:
+        metrics.OVERRUNS.labels("sse").inc()
         outbox.end(_error(TooSlow(f"More than {outbox.most} bytes wait for you.")), now=True)
     else:
         outbox.end(COMPLETE)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
@@ -41,6 +41,7 @@ from .catalog import type_name
 from .connections import PAGING
 from .context import Context
 from .errors import Forbidden, HttpFault, RequestFault, Unauthenticated
+from .observing import observed
 from .requests import JSON
 from .streams import Stream, streams
 
@@ -154,7 +155,8 @@ def respond(request: HttpRequest, stream: str, reference: str, form: str) -> Htt
 def _found(request: HttpRequest, text: str, variables: Any) -> dict[str, Any]:
     """``node``, where there is one, and ``stream``; raises HttpFault."""
     context = Context(request)
-    result = schema.execute_sync(text, variable_values=variables, context_value=context)
+    execute = partial(schema.execute_sync, text, variable_values=variables, context_value=context)
+    result = observed(context, "Feed", execute)
     if result.errors:
         raise _fault(result.errors[0], context.viewer)
     data: Any = result.data

@@ -13,7 +13,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from server import addresses, buckets, deadlines
+from server import addresses, buckets, deadlines, metrics
 
 from .context import Context
 from .costs import Cost
@@ -51,6 +51,7 @@ class Limits(SchemaExtension):
                 self._charge(READING)
             self.document = documents.read(execution.query)
         execution.graphql_document = self.document.parsed
+        execution.context.document = self.document
         yield
 
     def on_validate(self) -> Iterator[None]:
@@ -63,6 +64,7 @@ class Limits(SchemaExtension):
         assert self.document
         try:
             self.cost = self.document.cost(execution._provided_operation_name, execution.variables)
+            execution.context.cost = self.cost.points
             self._check(self.cost)
             if execution.root_value is None:
                 self._charge(max(LEAST, self.cost.points))
@@ -110,6 +112,7 @@ class Limits(SchemaExtension):
         if settings.RATE_LIMIT:
             taken = buckets.take(_payer(self.execution_context.context), points)
             if taken.wait:
+                metrics.THROTTLED.inc()
                 raise Throttled(taken.wait)
             self.left = taken.left
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from time import time
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,12 +18,13 @@ from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
-from server import live
+from server import live, metrics, tallies
 from server.threads import in_thread
 
 from . import documents, responses
 from .context import Context
 from .errors import HttpFault, Later, RequestFault, presentable
+from .observing import EVENT, observed
 from .requests import GraphQLRequest
 
 
@@ -32,6 +34,10 @@ def answer(asked: GraphQLRequest, context: Context, *, streams: bool = False) ->
     Then ``context.source`` has its events. Raises RequestFault where there is no operation that
     may be executed: an HttpFault of 405 for one that GET may not ask for.
     """
+    return observed(context, asked.operation_name, partial(_answered, asked, context, streams))
+
+
+def _answered(asked: GraphQLRequest, context: Context, streams: bool) -> ExecutionResult:
     allowed = {OperationType.QUERY}
     if asked.may_mutate:
         allowed.add(OperationType.MUTATION)
@@ -79,8 +85,18 @@ async def events(context: Context) -> AsyncGenerator[ExecutionResult, None]:
                         break
                     await asyncio.sleep(fault.wait)
                 yield result
+                _delivered(event)
     except Exception as error:
         yield refused(presentable(error))
+
+
+def _delivered(event: Any) -> None:
+    """Count an event that was put where a client takes it."""
+    if (tally := tallies.current()) is not None:
+        tally.said["events"] = tally.said.get("events", 0) + 1
+    arrived: live.Event | None = getattr(event, "event", None)
+    if arrived is not None and arrived.among.since is not None:
+        metrics.DELIVERY_SECONDS.observe(max(0.0, time() - arrived.among.since))
 
 
 def refused(*errors: Any) -> PreExecutionError:
@@ -109,7 +125,9 @@ def _of_event(asked: GraphQLRequest, request: Any, event: Any) -> ExecutionResul
         key = _key(asked, request, arrived)
     if key not in answers:
         # A context of its own: what is visible may have changed since the last event.
-        result = _execute(asked, Context(request), {OperationType.SUBSCRIPTION}, event)
+        context = Context(request, asked=asked)
+        execute = partial(_execute, asked, context, {OperationType.SUBSCRIPTION}, event)
+        result = observed(context, asked.operation_name, execute, EVENT)
         if result.errors:
             return result
         answers[key] = result

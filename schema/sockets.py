@@ -40,7 +40,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 )
 from strawberry.types.execution import PreExecutionError
 
-from server import addresses, connections
+from server import access, addresses, connections, metrics, tallies
 from server.outboxes import FullError, Outbox
 from server.threads import in_thread
 
@@ -105,6 +105,7 @@ class Adapter(ChannelsWebSocketAdapter):
         try:
             self.outbox.put(responses.encoded(message).decode())
         except FullError:
+            metrics.OVERRUNS.labels("websocket").inc()
             self._close(1013, "Too slow: resume by after.", now=True)
 
     async def close(self, code: int, reason: str) -> None:
@@ -222,6 +223,10 @@ class Handler(BaseGraphQLTransportWSHandler[Any, Any]):
         await self.websocket.close(4400, error_message)
 
     async def run_operation(self, operation: Any) -> None:
+        with access.operation():
+            await self._answer(operation)
+
+    async def _answer(self, operation: Any) -> None:
         try:
             results = operations.results(operation.asked, self.context.request)
             async with aclosing(results):
@@ -277,6 +282,8 @@ class Consumer(GraphQLWSConsumer[Any, Any]):
 
     async def connect(self) -> None:
         self.request = request_of(self.scope)
+        if (tally := tallies.current()) is not None:
+            tally.said["route"] = "graphql"
         address = addresses.client(self.request)
         if not may_connect(self.request):
             await self._refuse(403)

@@ -143,14 +143,15 @@ def replicas_can_be_read(
 def proxies_have_addresses(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """activity.E008: from where proxies connect is no address."""
+    """activity.E008: from where proxies connect, or who may read metrics, is no address."""
     found: list[CheckMessage] = []
-    for each in settings.PROXY_ADDRESSES:
-        try:
-            proxies.networks((each,))
-        except ValueError as error:
-            fault = f"PROXY_ADDRESSES has {each!r}, which is no address and no network: {error}."
-            found.append(Error(fault, id="activity.E008"))
+    for name in ("PROXY_ADDRESSES", "METRICS_NETWORKS"):
+        for each in getattr(settings, name):
+            try:
+                proxies.networks((each,))
+            except ValueError as error:
+                fault = f"{name} has {each!r}, which is no address and no network: {error}."
+                found.append(Error(fault, id="activity.E008"))
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import OperationalError
 
-from . import postgresql
+from . import postgresql, tallies
 
 #: SQLite asks after so many of its steps, some milliseconds, whether to go on.
 SQLITE_STEPS = 100_000
@@ -75,6 +75,8 @@ def statement(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Mapping[str, Any]
 ) -> Any:
     """Django's wrapper of a statement."""
+    if (tally := tallies.current()) is not None:
+        tally.statements += 1
     deadline = _current.get()
     connection = context["connection"]
     if connection.vendor == "postgresql":

@@ -6,7 +6,9 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from io import BytesIO
+from time import perf_counter
 from typing import Any
 
 from django.conf import settings
@@ -15,7 +17,7 @@ from django.core.signals import request_started
 from django.http import HttpResponse
 from django.urls import set_script_prefix
 
-from . import connections
+from . import connections, metrics, tallies
 from .connections import Send
 from .threads import THREAD, at_request
 
@@ -56,7 +58,8 @@ class Handler(ASGIHandler):
                 await self._refuse(send, refused.status, str(refused))
             return
         loop = asyncio.get_running_loop()
-        response = await loop.run_in_executor(THREAD, self._respond, scope, body)
+        there, since = copy_context().run, perf_counter()
+        response = await loop.run_in_executor(THREAD, there, self._respond, scope, body, since)
         if not response.streaming:
             await self.send_response(response, send)
             return
@@ -93,12 +96,16 @@ class Handler(ASGIHandler):
             sending.cancel()
 
     @at_request()
-    def _respond(self, scope: dict[str, Any], body: bytes) -> Any:
+    def _respond(self, scope: dict[str, Any], body: bytes, since: float) -> Any:
+        metrics.WAITED.observe(perf_counter() - since)
         set_script_prefix(get_script_prefix(scope))
         request_started.send(sender=type(self), scope=scope)
         request, refusal = self.create_request(scope, BytesIO(body))
         response: Any = refusal if request is None else self.get_response(request)
         response._handler_class = type(self)
+        match, tally = getattr(request, "resolver_match", None), tallies.current()
+        if match is not None and tally is not None:
+            tally.said["route"] = match.route
         if response.streaming and not response.is_async:
             # A file: its parts are read here, where reading may wait.
             whole = HttpResponse(b"".join(response), status=response.status_code)

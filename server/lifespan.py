@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import FrameType
 from typing import Any
 
@@ -13,11 +14,14 @@ from . import pulse
 Application = Callable[[Any, Any, Any], Coroutine[Any, Any, None]]
 
 
-def until_told(stop: Callable[[], None]) -> Application:
+def until_told(
+    stop: Callable[[], None], *during: Callable[[], AbstractAsyncContextManager[None]]
+) -> Application:
     """The ASGI application of the server's life: ``stop`` is called as soon as it is told to end.
 
     The server itself tells its application only after all requests have ended, which streams never
-    do by themselves.
+    do by themselves. All that lasts ``during`` it begins and ends with it: not as Python does, for
+    a server that was told to stop by a signal may end by it.
     """
 
     async def application(
@@ -27,8 +31,11 @@ def until_told(stop: Callable[[], None]) -> Application:
     ) -> None:
         await receive()
         _watch(stop, asyncio.get_running_loop())
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
+        async with AsyncExitStack() as stack:
+            for each in during:
+                await stack.enter_async_context(each())
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
     return application

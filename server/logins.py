@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
-from . import addresses, buckets
+from . import addresses, buckets, metrics
 
 Rest = ParamSpec("Rest")
 View = Callable[Concatenate[HttpRequest, Rest], HttpResponseBase]
@@ -29,8 +29,13 @@ def throttled(view: View[Rest]) -> View[Rest]:
     @wraps(view)
     def guarded(request: HttpRequest, /, *args: Rest.args, **kwargs: Rest.kwargs) -> Any:
         if request.method == "POST" and (wait := _wait(request)):
+            metrics.LOGINS.labels("throttled").inc()
             return _refused(request, wait)
-        return view(request, *args, **kwargs)
+        response = view(request, *args, **kwargs)
+        if request.method == "POST":
+            has_let_in = response.status_code == 302
+            metrics.LOGINS.labels("succeeded" if has_let_in else "failed").inc()
+        return response
 
     return guarded
 

@@ -206,7 +206,8 @@ RATE_LIMIT = env.int("RATE_LIMIT", default=2_000)
 RATE_BURST = env.int("RATE_BURST", default=40_000)
 
 # How many proxies of yours stand before the server and add to X-Forwarded-For. With one and
-# PROXIES=0, all anonymous clients have the proxy's address, and one limit together.
+# PROXIES=0, all anonymous clients have the proxy's address, and one limit together. With one or
+# more, a request's X-Request-ID and traceparent are theirs, and believed.
 PROXIES = env.int("PROXIES", default=0)
 
 # From where the nearest of them connects, if not by a Unix socket: addresses and networks,
@@ -229,6 +230,18 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 # Seconds that one operation may take, then it is stopped and answered with TIMEOUT. 0: no limit.
 # Behind a pooler that gives each transaction another connection, set statement_timeout there.
 TIME_LIMIT = env.float("TIME_LIMIT", default=10.0)
+
+# Seconds from which on an operation is logged as slow: what it took and its document's hash, never
+# what it asked about. 0: none is.
+SLOW_OPERATION = env.float("SLOW_OPERATION", default=1.0)
+
+# Who may read /metrics: whoever brings this token (Authorization: Bearer …), and whoever connects
+# from these networks without a proxy in between, 10.0.0.0/8,…; by default nobody.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+METRICS_NETWORKS = env.list("METRICS_NETWORKS", default=[])
+
+# How the log is written: "line" for people, "json" for machines, an object in each line.
+LOG_FORMAT = env.str("LOG_FORMAT", default="line", choices=("line", "json"))
 
 # A site's own streams: {"MANAGER": "app.module.ManagerClass"}.
 ACTSTREAM_SETTINGS: dict[str, str] = {}
@@ -317,15 +330,33 @@ ASGI_APPLICATION = "schema.asgi.application"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "graphql"
 
-# To standard error: what went wrong, and what Django and the server say.
+# To standard error: a line for each request ("server.access"), what went wrong, and what Django
+# and the server say; each with the request's id.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"ids": {"()": "server.logs.Ids"}},
+    "formatters": {
+        "line": {"()": "server.logs.Line"},
+        "json": {"()": "server.logs.Json"},
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": LOG_FORMAT,
+            "filters": ["ids"],
+        }
+    },
     "root": {"handlers": ["console"], "level": "INFO"},
-    # It repeats every second that Redis is away; server.broker says so once.
-    "loggers": {"channels_redis.pubsub": {"level": "CRITICAL"}},
+    "loggers": {
+        # It repeats every second that Redis is away; server.broker says so once.
+        "channels_redis.pubsub": {"level": "CRITICAL"},
+        # What was refused has its line as what was answered; this one has the address besides.
+        "django.request": {"level": "ERROR"},
+        # As the others, not by handlers of its own; and one line for a request, without addresses.
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.access": {"handlers": [], "propagate": False},
+    },
 }
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -346,4 +377,4 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CORS_URLS_REGEX = r"^/(graphql$|feeds/)"
 CORS_ALLOW_METHODS = ["GET", "POST"]
 CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type"]
-CORS_EXPOSE_HEADERS = ["ETag", "Link", "Retry-After", "WWW-Authenticate"]
+CORS_EXPOSE_HEADERS = ["ETag", "Link", "Retry-After", "WWW-Authenticate", "X-Request-ID"]

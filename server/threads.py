@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -47,4 +48,4 @@ async def in_thread(function: Callable[..., Answer], *args: Any) -> Answer:
         finally:
             close_old_connections()
 
-    return await asyncio.get_running_loop().run_in_executor(THREAD, call)
+    return await asyncio.get_running_loop().run_in_executor(THREAD, copy_context().run, call)

@@ -28,8 +28,9 @@ MOST_LINES = 100
 NOT_RUN = {"docs/from-django-activity-stream.md": 1, "docs/operations.md": 2}
 #: By these a block is run: here, or in a browser's stead by tests/verify/test_clients.py.
 LANGUAGES = {"python", "sh", "graphql", "json", "js", "jsx"}
-#: Settings of others that are named: of django-activity-stream.
+#: Settings of others that are named: of django-activity-stream, OpenTelemetry and Prometheus.
 OTHERS = {"FETCH_RELATIONS", "USE_JSONFIELD"}
+OTHERS |= {"OTEL_TRACES_EXPORTER", "PROMETHEUS_MULTIPROC_DIR"}
 #: Documents whose Python is files of a site, and what opens it.
 SITES = {"README.md": "test_readme.py", "docs/sites.md": "shop.py"}
 #: How "make docs" makes a site of the documents; no reader need come to it.

@@ -325,7 +325,7 @@ def test_a_page_of_an_allowed_origin_may_ask_with_a_token(client: Client, ada: U
     assert viewer(response) == "ada"
     assert allowed(response) == {
         "allow-origin": "https://app.example",
-        "expose-headers": "ETag, Link, Retry-After, WWW-Authenticate",
+        "expose-headers": "ETag, Link, Retry-After, WWW-Authenticate, X-Request-ID",
     }
     assert "origin" in response.headers["Vary"].lower()
 

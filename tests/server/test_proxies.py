@@ -128,7 +128,9 @@ def test_an_application_sees_what_is_believed_and_its_life_as_it_is(settings: An
 
 def test_an_address_of_proxies_that_is_none_is_an_error_that_names_it(settings: Any) -> None:
     settings.PROXY_ADDRESSES = ["10.0.0.0/8", "the proxy", "10.0.0.1/8"]
+    settings.METRICS_NETWORKS = ["::1", "everywhere"]
     assert [(it.id, it.msg.partition(",")[0]) for it in checks.proxies_have_addresses(None)] == [
         ("activity.E008", "PROXY_ADDRESSES has 'the proxy'"),
         ("activity.E008", "PROXY_ADDRESSES has '10.0.0.1/8'"),
+        ("activity.E008", "METRICS_NETWORKS has 'everywhere'"),
     ]
