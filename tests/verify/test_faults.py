@@ -125,7 +125,7 @@ class Site:
 
 @contextmanager
 def disks(directory: Path) -> Iterator[tuple[Disk, Disk]]:
-    made = [Disk(directory / "data", 160), Disk(directory / "log", 64)]
+    made = [Disk(directory / "data", 512), Disk(directory / "log", 64)]
     try:
         yield made[0], made[1]
     finally:
@@ -192,6 +192,8 @@ class Load:
 
     site: Site
     client: httpx.AsyncClient
+    size: int
+    """Of what is written, in bytes."""
     answers: list[Answer] = field(default_factory=list)
     acknowledged: dict[str, str] = field(default_factory=dict)
     """The id of the action of each key."""
@@ -205,8 +207,7 @@ class Load:
             turn += 1
             target = self.site.ids[(number + turn) % WRITERS]
             key = f"{number}-{turn}"
-            # As much as makes a table grow, and cannot be made smaller.
-            given = {"target": target, "key": key, "text": secrets.token_hex(1500)}
+            given = {"target": target, "key": key, "text": secrets.token_hex(self.size // 2)}
             while (answer := await self._ask(number, WRITE, given, writes=True)) is None:
                 await asyncio.sleep(0.1)
             self.acknowledged[key] = answer["createAction"]["action"]["id"]
@@ -242,6 +243,18 @@ class Load:
 
     def since(self, at: float, *, writes: bool) -> list[Answer]:
         return [it for it in self.answers if it.at >= at and it.writes == writes]
+
+    async def end(self, subscribers: list[Subscriber]) -> None:
+        """Let everybody end what they are at; whoever waits for news has had all of it then."""
+        self.enough = True
+        await self.ended
+        ids = set(self.acknowledged.values())
+        deadline = time.monotonic() + PATIENCE
+        while any(ids - it.ids for it in subscribers) and time.monotonic() < deadline:
+            assert [it.faults for it in subscribers if it.faults] == []
+            await asyncio.sleep(0.1)
+        missed = [len(ids - it.ids) for it in subscribers]
+        assert missed == [0] * SUBSCRIBERS, self.site.said.read_text()[-5000:]
 
     async def goes_on(self, at: float) -> float:
         """Seconds from a moment until everybody who writes is heard again."""
@@ -329,10 +342,11 @@ CLEAR = {"ok", "UNAVAILABLE", "TIMEOUT", "refused", "cut off"}
 
 
 @asynccontextmanager
-async def loaded(site: Site) -> AsyncIterator[tuple[Load, list[Subscriber]]]:
+async def loaded(site: Site, size: int) -> AsyncIterator[tuple[Load, list[Subscriber]]]:
+    """Everybody at work until the block ends; writing what PostgreSQL can make no smaller."""
     limits = httpx.Limits(max_keepalive_connections=20)
     async with httpx.AsyncClient(limits=limits) as client:
-        load = Load(site, client)
+        load = Load(site, client, size)
         stream = Stream("modelStream", "model: USER", site.tokens[0])
         headers = {"Authorization": f"Bearer {stream.token}"}
         body = {"query": stream.query, "variables": {"after": None}}
@@ -351,7 +365,7 @@ async def loaded(site: Site) -> AsyncIterator[tuple[Load, list[Subscriber]]]:
 
 async def through(site: Site) -> tuple[list[Row], int]:
     rows: list[Row] = []
-    async with loaded(site) as (load, subscribers):
+    async with loaded(site, size=3_000) as (load, subscribers):
         for name, fault in FAULTS.items():
             await load.goes_on(time.monotonic())
             await asyncio.sleep(CALM)
@@ -363,15 +377,7 @@ async def through(site: Site) -> tuple[list[Row], int]:
             writes, reads = (told(load.since(begun, writes=it)) for it in (True, False))
             rows.append(Row(name, writes, reads, after))
             print(*rows[-1].cells, sep=" | ", flush=True)  # noqa: T201 - it takes its time
-        load.enough = True
-        await load.ended
-        ids = set(load.acknowledged.values())
-        deadline = time.monotonic() + PATIENCE
-        while any(ids - it.ids for it in subscribers) and time.monotonic() < deadline:
-            assert [it.faults for it in subscribers if it.faults] == []
-            await asyncio.sleep(0.1)
-        missed = [len(ids - it.ids) for it in subscribers]
-        assert missed == [0] * SUBSCRIBERS, site.said.read_text()[-5000:]
+        await load.end(subscribers)
     strange = {it.said for it in load.answers} - CLEAR
     assert not strange, (strange, site.said.read_text()[-3000:])
     stored = dict(
