@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from hypothesis import HealthCheck, settings
 
-from server import registry
+from server import postgresql, registry
 from tests.servers import Server, serving, site_of
 from tests.site.models import Article, Page, Project
 from tests.sites import environment
@@ -50,6 +50,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.section(f"Left out: {needs} ({len(nodeids)})")
         for nodeid in sorted(nodeids):
             terminalreporter.line(nodeid)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test is no server, whatever it imports: PostgreSQL has no bounds for it."""
+    monkeypatch.setattr(postgresql, "_serving", False)
 
 
 @pytest.fixture
