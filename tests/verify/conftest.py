@@ -150,19 +150,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         RATE_LIMIT="1000000000",  # counted, but never too much
     )
 
-    def manage(*command: str) -> str:
-        return subprocess.run(
-            [sys.executable, "manage.py", *command],
-            cwd=settings.BASE_DIR,
-            env=environment,
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=300,
-        ).stdout
-
-    manage("migrate", "--verbosity", "0")
-    return World(directory, environment, *login(manage("demo")))
+    manage(environment, "migrate", "--verbosity", "0")
+    return World(directory, environment, *login(manage(environment, "demo")))
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +223,19 @@ def clean_environment(**more: str) -> dict[str, str]:
         if path != here or sys.prefix == sys.base_prefix
     )
     return kept | more
+
+
+def manage(environment: Mapping[str, str], *command: str) -> str:
+    """What ``manage.py`` prints in an environment."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=settings.BASE_DIR,
+        env=environment,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=300,
+    ).stdout
 
 
 @contextmanager

@@ -26,7 +26,7 @@ import pytest
 from django.conf import settings
 
 from server import watermarks
-from tests.verify.conftest import UVICORN, Proof, clean_environment, free_port, serving
+from tests.verify.conftest import UVICORN, Proof, clean_environment, free_port, manage, serving
 from tests.verify.subscribers import Idle, Stream, Subscriber
 from tests.verify.test_memory import resident
 
@@ -96,21 +96,10 @@ def people(postgresql: str, tmp_path: Path) -> Iterator[People]:
         RATE_LIMIT="1000000000",
     )
 
-    def manage(*command: str) -> str:
-        return subprocess.run(
-            [sys.executable, "manage.py", *command],
-            cwd=settings.BASE_DIR,
-            env=environment,
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=300,
-        ).stdout
-
-    manage("migrate", "--verbosity", "0")
-    made = json.loads(manage("shell", "--verbosity", "0", "--command", PEOPLE))
+    manage(environment, "migrate", "--verbosity", "0")
+    made = json.loads(manage(environment, "shell", "--verbosity", "0", "--command", PEOPLE))
     yield People(tmp_path, environment, *map(list, zip(*made, strict=True)))
-    manage("flush", "--no-input", "--verbosity", "0")
+    manage(environment, "flush", "--no-input", "--verbosity", "0")
 
 
 class Part:

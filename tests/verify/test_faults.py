@@ -22,7 +22,7 @@ import httpx
 import pytest
 from django.conf import settings
 
-from tests.verify.conftest import Proof, clean_environment, free_port, serving
+from tests.verify.conftest import Proof, clean_environment, free_port, manage, serving
 from tests.verify.postgres import Cluster
 from tests.verify.subscribers import Stream, Subscriber
 
@@ -155,19 +155,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
                 PORT=str(port),
             )
 
-            def manage(*command: str) -> str:
-                return subprocess.run(
-                    [sys.executable, "manage.py", *command],
-                    cwd=settings.BASE_DIR,
-                    env=environment,
-                    check=True,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    timeout=300,
-                ).stdout
-
-            manage("migrate", "--verbosity", "0")
-            made = json.loads(manage("shell", "--verbosity", "0", "--command", PEOPLE))
+            manage(environment, "migrate", "--verbosity", "0")
+            made = json.loads(
+                manage(environment, "shell", "--verbosity", "0", "--command", PEOPLE)
+            )
             command, said = [sys.executable, "-m", "server"], tmp_path / "said"
             with serving(command, settings.BASE_DIR, environment, said, port) as (url, pid):
                 people = map(list, zip(*made, strict=True))

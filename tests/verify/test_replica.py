@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from server import writes
-from tests.verify.conftest import UVICORN, Proof, clean_environment, free_port, serving
+from tests.verify.conftest import UVICORN, Proof, clean_environment, free_port, manage, serving
 from tests.verify.postgres import Cluster, cluster, running
 
 pytestmark = pytest.mark.skipif(not shutil.which("redis-server"), reason="needs redis-server")
@@ -130,19 +129,6 @@ def remember(url: str) -> None:
     """Have Redis say that it has forgotten no write: else everybody may have written before."""
     client = Redis.from_url(url, retry=Retry(ConstantBackoff(0.1), 300))
     client.set(writes.MEMORY, 1)
-
-
-def manage(environment: dict[str, str], *command: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "manage.py", *command],
-        cwd=settings.BASE_DIR,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0
-    return done.stdout
 
 
 def missed(place: Place, url: str, writer: int, times: int) -> int:
