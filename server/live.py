@@ -17,7 +17,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
-from contextvars import Context, copy_context
+from contextvars import Context
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from time import monotonic, time
@@ -25,10 +25,9 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from django.contrib.auth import get_user_model
-from django.db import close_old_connections
 from django.db.models import Model
 
-from . import broker, memberships, objects, postgresql, registry, rows, watermarks
+from . import broker, memberships, objects, registry, rows, threads, watermarks
 from .actions import Action
 from .cursors import PageError
 from .filters import Filter
@@ -60,16 +59,7 @@ _threads = ThreadPoolExecutor(THREADS, "live")
 
 async def run(work: Callable[[], Answer]) -> Answer:
     """What work that asks the database answers, done in a thread of ours."""
-    there = copy_context().run
-    return await asyncio.get_running_loop().run_in_executor(_threads, there, _connected, work)
-
-
-def _connected(work: Callable[[], Answer]) -> Answer:
-    postgresql.refresh()
-    try:
-        return work()
-    finally:
-        close_old_connections()
+    return await threads.run(_threads, work)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import copy_context
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -41,11 +43,18 @@ def at_request() -> Iterator[None]:
 async def in_thread(function: Callable[..., Answer], *args: Any) -> Answer:
     """What a function answers there, which a request that it belongs to did not call."""
 
-    def call() -> Answer:
-        postgresql.refresh()
-        try:
-            return function(*args)
-        finally:
-            close_old_connections()
+    return await run(THREAD, partial(function, *args))
 
-    return await asyncio.get_running_loop().run_in_executor(THREAD, copy_context().run, call)
+
+async def run(threads: Executor, work: Callable[[], Answer]) -> Answer:
+    """What work that asks the database answers, in one of some threads."""
+    there = copy_context().run
+    return await asyncio.get_running_loop().run_in_executor(threads, there, _connected, work)
+
+
+def _connected(work: Callable[[], Answer]) -> Answer:
+    postgresql.refresh()
+    try:
+        return work()
+    finally:
+        close_old_connections()

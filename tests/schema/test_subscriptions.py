@@ -389,18 +389,18 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(sql)
         return execute(sql, params, many, context)
 
-    connected = live._connected
+    run = live.run
 
-    def noting(work: Any) -> Any:
+    async def noting(work: Any) -> Any:
         def worked() -> Any:
             with connection.execute_wrapper(note):
                 return work()
 
-        return connected(worked)
+        return await run(worked)
 
     monkeypatch.setattr(live, "EVERY", 60)
     monkeypatch.setattr(live, "FRESH", 60)
-    monkeypatch.setattr(live, "_connected", noting)
+    monkeypatch.setattr(live, "run", noting)
     return asked
 
 
