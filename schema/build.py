@@ -1,7 +1,6 @@
 """The schema, of everything that is registered and every stream of the manager."""
 
 from datetime import datetime
-from typing import Any
 
 import strawberry
 from django.conf import settings
@@ -9,28 +8,13 @@ from graphql import GraphQLInputObjectType, GraphQLInterfaceType, GraphQLObjectT
 from strawberry.schema.config import StrawberryConfig
 
 from . import catalog, compiled, replicas, subscriptions
-from .errors import Errors
-from .introspection import Introspection
-from .limits import Limits
+from .execution import Schema
 from .mutations import Mutation
 from .queries import Query
 from .streams import extend_nodes
 from .times import DateTime
 
 _streams = {field.python_name: field for field in extend_nodes()}
-
-
-class Schema(strawberry.Schema):
-    """Strawberry's, but that a client's mistake is not logged; ``errors.py`` logs what is ours.
-
-    Nor does an error say what else there is ("Did you mean …?").
-    """
-
-    def process_errors(self, errors: Any, execution_context: Any = None) -> None:
-        pass
-
-    def _get_custom_context_kwargs(self, *args: Any, **options: Any) -> dict[str, Any]:
-        return {**super()._get_custom_context_kwargs(*args, **options), "hide_suggestions": True}
 
 
 _executors = (
@@ -55,7 +39,6 @@ schema = Schema(
         description="What arrives in a stream, as soon as it is recorded.",
     ),
     types=[catalog.node_type(model) for model in catalog.all_models()],
-    extensions=[Errors, Limits, Introspection],
     config=StrawberryConfig(scalar_map={datetime: DateTime}),
     execution_context_class=Executor,
 )

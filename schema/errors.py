@@ -24,11 +24,10 @@ from __future__ import annotations
 import logging
 import math
 import uuid
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from graphql import GraphQLError, ValueNode, VariableNode
-from strawberry.extensions import SchemaExtension
 
 from server.cursors import PageError
 from server.deadlines import Expired
@@ -154,60 +153,49 @@ class Internal(RequestFault):
         self.extensions = {"code": self.code, "id": reference}
 
 
-class Errors(SchemaExtension):
-    """Give every error a code, and mask what nobody foresaw."""
+def of(error: Exception) -> GraphQLError:
+    """An exception as an error of GraphQL's."""
+    if isinstance(error, GraphQLError):
+        return error
+    return GraphQLError(str(error), original_error=error)
 
-    executing = False
 
-    def on_execute(self) -> Iterator[None]:
-        self.executing = True
-        yield
+def presented(found: Sequence[GraphQLError], executing: bool) -> list[GraphQLError] | None:
+    """What a client sees of errors, each with a code; of what nobody foresaw, no more than that.
 
-    def on_operation(self) -> Iterator[None]:
-        yield
-        self._present(self.execution_context.result)
-
-    def on_stream_result(self, result: Any) -> Iterator[None]:
-        self._present(result)
-        yield
-
-    def _present(self, result: Any) -> None:
-        if result is not None and result.errors:
-            # All of them: the log is to have also what the answer has no room for.
-            presentable = [self._presentable(error) for error in result.errors]
-            result.errors = presentable[:MOST_ERRORS]
-
-    def _presentable(self, error: GraphQLError) -> GraphQLError:
-        if error.extensions and "code" in error.extensions:
-            return error
-        cause = error.original_error
-        if cause is None or isinstance(cause, GraphQLError):
-            code = "BAD_USER_INPUT" if self.executing or _of_a_value(error) else "BAD_REQUEST"
-            return _at(error, GraphQLError(error.message, extensions={"code": code}))
-        if isinstance(cause, PageError):
-            return _at(error, BadUserInput(str(cause)))
-        if isinstance(cause, Expired):
-            return _at(error, Timeout(f"{cause} Ask for less at once."))
-        if is_outage(cause):
-            logger.error("UNAVAILABLE at %s: %s", error.path, cause)
-            return _at(error, Unavailable())
-        reference = uuid.uuid4().hex
-        logger.error(
-            "INTERNAL %s at %s",
-            reference,
-            error.path,
-            exc_info=(type(cause), cause, cause.__traceback__),
-        )
-        return _at(error, Internal(reference))
+    ``executing`` says whether they came from more than a document alone.
+    """
+    # All of them: the log is to have also what the answer has no room for.
+    return [_presented(error, executing) for error in found][:MOST_ERRORS] or None
 
 
 def presentable(error: Exception) -> GraphQLError:
     """What a client sees of an exception that came from where no operation was executed."""
-    errors = Errors()
-    errors.executing = True
-    if not isinstance(error, GraphQLError):
-        error = GraphQLError(str(error), original_error=error)
-    return errors._presentable(error)
+    return _presented(of(error), executing=True)
+
+
+def _presented(error: GraphQLError, executing: bool) -> GraphQLError:
+    if error.extensions and "code" in error.extensions:
+        return error
+    cause = error.original_error
+    if cause is None or isinstance(cause, GraphQLError):
+        code = "BAD_USER_INPUT" if executing or _of_a_value(error) else "BAD_REQUEST"
+        return _at(error, GraphQLError(error.message, extensions={"code": code}))
+    if isinstance(cause, PageError):
+        return _at(error, BadUserInput(str(cause)))
+    if isinstance(cause, Expired):
+        return _at(error, Timeout(f"{cause} Ask for less at once."))
+    if is_outage(cause):
+        logger.error("UNAVAILABLE at %s: %s", error.path, cause)
+        return _at(error, Unavailable())
+    reference = uuid.uuid4().hex
+    logger.error(
+        "INTERNAL %s at %s",
+        reference,
+        error.path,
+        exc_info=(type(cause), cause, cause.__traceback__),
+    )
+    return _at(error, Internal(reference))
 
 
 def _of_a_value(error: GraphQLError) -> bool:

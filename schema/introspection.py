@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from graphql import NoSchemaIntrospectionCustomRule, validate
-from strawberry.extensions import SchemaExtension
+from graphql import GraphQLError, NoSchemaIntrospectionCustomRule, validate
 
+from .context import Context
 from .errors import Forbidden
+from .parsing import Document
 
 #: Every document that asks for the schema has one of these in its text, and hardly another.
 _NAMED = re.compile(r"\b__(schema|type)\b")
@@ -23,28 +23,18 @@ def is_open_to(viewer: Any) -> bool:
     return bool(settings.INTROSPECTION == "everyone")
 
 
-class Introspection(SchemaExtension):
-    """Refuse ``__schema`` and ``__type`` to whom the schema is not open; before execution.
+def refusals(text: str, document: Document, context: Context) -> list[GraphQLError]:
+    """Why a valid document may not be executed: it asks for the schema, which is not open.
 
-    Beside the validation and not in it, because what was valid is kept for all viewers. Who asks
-    is not looked up for a document that does not ask for the schema.
+    Not found by validation, because what was valid is kept for all viewers. Who asks is not looked
+    up for a document that does not ask for the schema.
     """
-
-    def on_validate(self) -> Iterator[None]:
-        context: Any = self.execution_context
-        if (
-            not context.pre_execution_errors
-            and _asks(context)
-            and not is_open_to(context.context.viewer)
-        ):
-            message = "The schema is not open to you: __schema and __type are refused."
-            context.pre_execution_errors = [Forbidden(message)]
-        yield
+    if not _NAMED.search(text) or not _asks(document) or is_open_to(context.viewer):
+        return []
+    return [Forbidden("The schema is not open to you: __schema and __type are refused.")]
 
 
-def _asks(context: Any) -> bool:
+def _asks(document: Document) -> bool:
     """Whether a valid document asks for the schema, anywhere in it."""
-    if context.query and not _NAMED.search(context.query):
-        return False
     rules = (NoSchemaIntrospectionCustomRule,)
-    return bool(validate(context.schema._schema, context.graphql_document, rules, max_errors=1))
+    return bool(validate(document.schema, document.parsed, rules, max_errors=1))

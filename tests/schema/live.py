@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 from django.db import close_old_connections
 
+from schema import operations
+from schema.requests import GraphQLRequest
 from server import live
-from tests.schema.client import context_of, schema
+from tests.schema.client import context_of
 
 Answer = TypeVar("Answer")
 
@@ -24,15 +26,14 @@ class Watcher:
     def __init__(self, document: str, viewer: Any, variables: dict[str, Any]) -> None:
         self.answers: list[dict[str, Any]] = []
         self.ended = False
-        self._asked = (document, variables, context_of(viewer))
+        self._asked = GraphQLRequest(document, None, None, variables, {})
+        self._request = context_of(viewer).request
         self._came = asyncio.Event()
 
     async def run(self) -> None:
-        document, variables, context = self._asked
         try:
-            answers = await schema.subscribe(document, variables, context)
-            async for result in answers:
-                answer = {"data": result.data}
+            async for result in operations.results(self._asked, self._request):
+                answer: dict[str, Any] = {"data": result.data}
                 if result.errors:
                     answer["errors"] = [error.formatted for error in result.errors]
                 self.answers.append(answer)

@@ -15,7 +15,6 @@ from graphql.execution import create_source_event_stream
 
 from schema import nodes
 from schema.connections import PAGING
-from schema.limits import documents_of
 from server import broker, live
 from server.erasing import NAMELESS, Erasure
 from server.models import Action, follow, send_many, unfollow
@@ -330,7 +329,8 @@ def test_a_subscription_is_measured_as_one_edge() -> None:
     large = deep % "anyStream(first: 100) { nodes { anyStream(first: 100) { nodes { id } } } }"
 
     def cost(text: str) -> int:
-        return documents_of(schema._schema).read(text).cost(None, {}).nodes
+        nodes: int = schema.documents.read(text).cost(None, {}).nodes
+        return nodes
 
     assert cost(small) == 21
     assert cost(large) > 10_000
