@@ -33,7 +33,7 @@ LEAST_PROBED = 500
 
 @dataclass(frozen=True)
 class Feed(Ranges):
-    """What a user follows, of the public actions in ``queryset``."""
+    """What a user follows, of the actions in ``queryset`` that are public."""
 
     bounded: bool = False
     user_id: Any = None
@@ -54,7 +54,7 @@ class Feed(Ranges):
             belongs |= Q(Exists(same if role == "actor" else same.filter(actor_only=False)))
         if self.own:
             belongs |= Q(actor_content_type=self.own[0], actor_object_id=self.own[1])
-        return self.queryset.filter(belongs)
+        return self.queryset.filter(belongs, _PUBLIC)
 
     def page(self, window: Window, narrow: Narrow | None = None, only: Columns = None) -> Page:
         """One page: in one statement for a lively stream, in two for a quiet one.
@@ -71,7 +71,8 @@ class Feed(Ranges):
 
     def _narrowed(self, window: Window, narrow: Narrow, only: Columns) -> Page:
         rows = self._probe(window, narrow, only)
-        [last] = horizons([Ranges(self.queryset)], window) if len(rows) <= window.size else [None]
+        public = Ranges(self.queryset, (_PUBLIC,))
+        [last] = horizons([public], window) if len(rows) <= window.size else [None]
         if last is None:
             return cut(rows, window)
         following = self._heads(window.beyond(last), 1, (self.time,))
@@ -192,10 +193,10 @@ class Feed(Ranges):
         return f"actors AS ({actors}), reached AS ({reached})", (*actors_params, *params)
 
     def _within(self, ends: Q, narrow: Narrow | None = None) -> Statement:
-        written = None if narrow else conditions.of(self.queryset, ends)
+        written = None if narrow else conditions.of(self.queryset, _PUBLIC, ends)
         if written is not None:
             return written
-        rows = self.queryset.filter(ends)
+        rows = self.queryset.filter(_PUBLIC, ends)
         return conditions.among(narrow(rows) if narrow else rows)
 
     def _rows(self, window: Window, sql: str, params: tuple[Any, ...], only: Columns) -> list[Any]:
@@ -214,6 +215,9 @@ class Feed(Ranges):
         field: Any = Follow._meta.get_field("user")
         return field.get_db_prep_value(self.user_id, connections[self.queryset.db])
 
+
+#: Said with what else is asked, where it is written without Django's compiler.
+_PUBLIC = Q(public=True)
 
 _ACTION, _FOLLOW = "activity_action", "activity_follow"
 

@@ -43,7 +43,7 @@ class FollowQuerySet(models.QuerySet["Follow"]):
 
     def by(self, user: Any, flag: str | None = None) -> FollowQuerySet:
         """Those of a user; none for None, an anonymous or an unsaved one."""
-        if not getattr(user, "is_authenticated", False) or user.pk is None:
+        if not may_follow(user, flag):
             return self.none()
         return self._beside(user).filter(user_id=user.pk).flagged(flag)
 
@@ -58,6 +58,15 @@ class FollowQuerySet(models.QuerySet["Follow"]):
         """In the database that was chosen, else in that of an object."""
         chosen: str | None = getattr(self, "_db", None)
         return self.using(chosen or router.db_for_read(Follow, instance=obj))
+
+
+def may_follow(user: Any, flag: str | None = None) -> bool:
+    """Whether a user can have follows: not None, an anonymous or an unsaved one.
+
+    Nor has anybody one with a flag that no row can hold.
+    """
+    is_somebody = getattr(user, "is_authenticated", False) and user.pk is not None
+    return is_somebody and (flag is None or storable(flag))
 
 
 class Follow(models.Model):

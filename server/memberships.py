@@ -42,7 +42,7 @@ class Membership:
 
     @property
     def asks_follows(self) -> bool:
-        return self.feed is not None and self._is_public
+        return self.feed is not None and self._is_plain
 
     def holds(self, action: Action) -> bool | None:
         """Whether the action belongs to the stream; None: only the database can say."""

@@ -14,7 +14,7 @@ from . import cascades, counts, objects, pages, registry
 from .bounds import storable
 from .feeds import Feed
 from .filters import Filter
-from .follows import Follow
+from .follows import may_follow
 from .pages import Narrow, Page, Ranges
 from .references import ROLES
 from .rows import Columns
@@ -116,11 +116,10 @@ class ActionManager(Manager["Action"]):
 
         Empty for None and an anonymous user.
         """
-        follows = Follow.objects.using(self._db).by(user, follow_flag)
-        if follows.query.is_empty():
+        if not may_follow(user, follow_flag):
             return Ranges(self.public(), ())
         own = registry.reference(user, self._db) if with_user_activity else None
-        return Feed(self.public(), user_id=user.pk, flag=follow_flag, own=own)
+        return Feed(self.get_queryset(), user_id=user.pk, flag=follow_flag, own=own)
 
     @stream
     def actor_stream(self, actor: Model) -> Mapping[str, Any]:
