@@ -33,14 +33,20 @@ def of(rows: QuerySet[Any], *wanted: Q) -> Statement | None:
 
     In words of their own table; None where other tables take part.
     """
-    written = [ALL]
+    written, connection = [ALL], connections[rows.db]
     for q in wanted:
-        if (sql := _written(q, rows)) is None:
+        if (sql := _written(q, rows.model, connection)) is None:
             rows = rows.filter(q)
         else:
             written.append(sql)
     asked = _asked(rows)
     return asked and both(asked, *written)
+
+
+def where(model: type[Model], using: str, wanted: Q) -> Statement | None:
+    """What is wanted of the rows of a model, as :func:`of`."""
+    written = _written(wanted, model, connections[using])
+    return _asked(model._base_manager.using(using).filter(wanted)) if written is None else written
 
 
 def among(rows: QuerySet[Any]) -> Statement:
@@ -87,7 +93,9 @@ def column(model: type[Model], name: str) -> str:
     return found[0]
 
 
-def _written(wanted: Q, rows: QuerySet[Any], negated: bool = False) -> Statement | None:
+def _written(
+    wanted: Q, model: type[Model], connection: Any, negated: bool = False
+) -> Statement | None:
     """A condition on a row's own columns; None where it is of another kind."""
     if wanted.connector == Q.XOR:
         return None
@@ -96,9 +104,11 @@ def _written(wanted: Q, rows: QuerySet[Any], negated: bool = False) -> Statement
     negated ^= wanted.negated
     for child in wanted.children:
         if isinstance(child, Q):
-            part = _written(child, rows, negated)
+            part = _written(child, model, connection, negated)
+        elif type(child) is tuple:
+            part = _compared(model, connection, negated, *child)
         else:
-            part = _compared(rows, negated, *child) if type(child) is tuple else None
+            return None
         if part is None:
             return None
         if part is not ALL:  # as Django, which passes over an empty Q
@@ -110,35 +120,41 @@ def _written(wanted: Q, rows: QuerySet[Any], negated: bool = False) -> Statement
     return f"NOT ({sql})" if wanted.negated else f"({sql})", tuple(params)
 
 
-def _compared(rows: QuerySet[Any], negated: bool, name: str, value: Any) -> Statement | None:
-    if type(value) not in (str, int, bool, datetime):
+def _compared(
+    model: type[Model], connection: Any, negated: bool, name: str, value: Any
+) -> Statement | None:
+    found = _comparison(model, name) if type(value) in (str, int, bool, datetime) else None
+    if found is None:
         return None
+    sql, operator, field = found
+    if negated and field.null:
+        return None  # null is neither equal nor unequal to SQL
+    if isinstance(field, BooleanField):
+        return _flag(sql, value, connection) if type(value) is bool else None
+    return f"{sql} {operator} %s", (field.get_db_prep_value(value, connection),)
+
+
+@cache
+def _comparison(model: type[Model], name: str) -> tuple[str, str, Any] | None:
+    """The column, the operator and the field of a lookup; None where Django has to write it."""
     name, _, comparison = name.partition("__")
-    model: type[Model] = rows.model
     found = _column(model, name)
     if found is None or comparison not in _COMPARISONS:
         return None
     sql, field = found
-    if negated and field.null:
-        return None  # null is neither equal nor unequal to SQL
-    if isinstance(field, BooleanField):
-        if comparison or type(value) is not bool:
-            return None
-        return _flag(sql, value, rows.db)
-    return (
-        f"{sql} {_COMPARISONS[comparison]} %s",
-        (field.get_db_prep_value(value, connections[rows.db]),),
-    )
+    if comparison and isinstance(field, BooleanField):
+        return None
+    return sql, _COMPARISONS[comparison], field
 
 
-def _flag(sql: str, value: bool, using: str) -> Statement:
+def _flag(sql: str, value: bool, connection: Any) -> Statement:
     """A boolean column, as conditions of indexes have it: to SQLite only the same text is equal.
 
     Django 5.2 writes ``WHERE "public"`` there, Django 6.1 ``WHERE "public" = 1``.
     """
     if not value:
         return f"NOT {sql}", ()
-    if connections[using].vendor == "sqlite":
+    if connection.vendor == "sqlite":
         return f"({sql} AND {sql} = 1)", ()
     return sql, ()
 
@@ -149,7 +165,7 @@ def _flags(rows: QuerySet[Any]) -> Statement | None:
     model: type[Model] = rows.model
     if where.negated or where.connector != "AND":
         return None
-    written = []
+    written, connection = [], connections[rows.db]
     for child in where.children:
         column = getattr(child, "lhs", None)
         if not (isinstance(child, Exact) and isinstance(column, Col) and type(child.rhs) is bool):
@@ -158,7 +174,7 @@ def _flags(rows: QuerySet[Any]) -> Statement | None:
         found = _column(model, name) if column.alias == model._meta.db_table else None
         if found is None or not isinstance(found[1], BooleanField):
             return None
-        written.append(_flag(found[0], child.rhs, rows.db))
+        written.append(_flag(found[0], child.rhs, connection))
     return both(*written)
 
 

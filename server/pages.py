@@ -212,8 +212,7 @@ class Beginning:
         """Each range as a condition on its table alone; None where other tables take part."""
         queryset = self.source.queryset
         base = conditions.of(self.narrow(queryset) if self.narrow else queryset, self._within)
-        bare = self._model._base_manager.using(queryset.db)
-        arms = [conditions.of(bare, arm) for arm in self.source.arms]
+        arms = [conditions.where(self._model, queryset.db, arm) for arm in self.source.arms]
         if base is None or None in arms:
             return None
         both = (conditions.both(base, arm) for arm in arms if arm)
