@@ -5,18 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
-from django.db.models import (
-    AutoField,
-    BigAutoField,
-    BigIntegerField,
-    IntegerField,
-    Model,
-    QuerySet,
-)
+from django.db.models import IntegerField, Model, QuerySet
 
 from . import registry, rows
 from .rows import Columns
@@ -32,11 +26,16 @@ class ByRole:
     field: Any
 
     def __call__(self, row: Model) -> Reference | None:
-        return refers(row, self.field)
+        type_id, object_id = self._named(row)
+        return None if type_id is None or object_id is None else (type_id, str(object_id))
 
     @property
-    def columns(self) -> Columns:
+    def columns(self) -> tuple[str, str]:
         return (f"{self.field.ct_field}_id", self.field.fk_field)
+
+    @cached_property
+    def _named(self) -> attrgetter[tuple[Any, Any]]:
+        return attrgetter(*self.columns)
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,13 @@ def load(
     columns that are needed of a model. What does not exist, is not registered, or is no key of its
     model is left out of the answer.
     """
-    keys: dict[int, set[str]] = {}
-    for type_id, object_id in references:
-        keys.setdefault(type_id, set()).add(object_id)
+    keys: dict[int, list[str]] = {}
+    for type_id, object_id in set(references):
+        keys.setdefault(type_id, []).append(object_id)
     found: dict[Reference, Any] = {}
     together: dict[str, list[tuple[int, rows.Wanted]]] = {}
     for type_id in sorted(keys):  # as few different statements as can be, for each is prepared
-        model = _model(type_id, using)
+        model = registry.model_of(type_id, using)
         if model is None:
             continue
         queryset = narrow(model) if narrow else model._base_manager.all()
@@ -113,8 +112,8 @@ def _parsed(model: type[Model], texts: Iterable[str]) -> list[Any]:
 
 def attach(found: Sequence[Model], roles: Sequence[str], using: str | None = None) -> None:
     """Fill generic foreign keys of rows, with None where the object is gone."""
-    fields: list[Any] = [found[0]._meta.get_field(role) for role in roles] if found else []
-    named = [(row, field, refers(row, field)) for row in found for field in fields]
+    by = [ByRole(found[0]._meta.get_field(role)) for role in roles] if found else []
+    named = [(row, refer.field, refer(row)) for row in found for refer in by]
     objects = load((reference for *_, reference in named if reference), using=using)
     for row, field, reference in named:
         field.set_cached_value(row, objects.get(reference) if reference else None)
@@ -122,9 +121,7 @@ def attach(found: Sequence[Model], roles: Sequence[str], using: str | None = Non
 
 def refers(row: Model, field: Any) -> Reference | None:
     """What a generic foreign key of a row names."""
-    type_id = getattr(row, f"{field.ct_field}_id")
-    object_id = getattr(row, field.fk_field)
-    return None if type_id is None or object_id is None else (type_id, str(object_id))
+    return ByRole(field)(row)
 
 
 def parse_key(model: type[Model], text: str) -> Any:
@@ -133,7 +130,7 @@ def parse_key(model: type[Model], text: str) -> Any:
     Canonical, so that one object has one reference: "007" and "+7" are not 7.
     """
     field: Any = model._meta.pk
-    if type(field) in _PLAIN_KEYS and _PLAIN_KEY.fullmatch(text) and not field._validators:
+    if type(field) in rows.PLAIN_KEYS and _PLAIN_KEY.fullmatch(text) and not field._validators:
         return int(text)
     while field.remote_field:  # a one-to-one or parent link: the key is the other model's
         field = field.target_field
@@ -148,12 +145,3 @@ def parse_key(model: type[Model], text: str) -> Any:
 
 #: A number that every one of these fields has, on any database.
 _PLAIN_KEY = re.compile("[1-9][0-9]{0,8}", re.ASCII)
-_PLAIN_KEYS = {AutoField, BigAutoField, IntegerField, BigIntegerField}
-
-
-def _model(type_id: int, using: str | None) -> type[Model] | None:
-    try:
-        model = ContentType.objects.db_manager(using).get_for_id(type_id).model_class()
-    except ContentType.DoesNotExist:
-        return None
-    return model and registry.lookup(model)

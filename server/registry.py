@@ -122,6 +122,15 @@ def content_type(model: type[Model], using: str | None = None) -> ContentType:
     return _content_types(using).get_for_model(model)
 
 
+def model_of(type_id: int, using: str | None = None) -> type[Model] | None:
+    """The registered model that is stored under a content type, or None."""
+    try:
+        model = _content_types(using).get_for_id(type_id).model_class()
+    except ContentType.DoesNotExist:
+        return None
+    return model and lookup(model)
+
+
 @cache  # a manager is dear to copy; the copies have their content types in common
 def _content_types(using: str | None) -> ContentTypeManager:
     return ContentType.objects.db_manager(using)

@@ -15,7 +15,14 @@ from threading import RLock
 from typing import Any, NamedTuple
 
 from django.db import connections
-from django.db.models import IntegerField, Model, QuerySet
+from django.db.models import (
+    AutoField,
+    BigAutoField,
+    BigIntegerField,
+    IntegerField,
+    Model,
+    QuerySet,
+)
 from django.db.models.base import ModelState
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query import ModelIterable
@@ -27,6 +34,9 @@ from .conditions import Statement
 
 #: Names of columns (``attname``); None: all of them.
 Columns = Collection[str] | None
+
+#: Fields of which an int is what the database has.
+PLAIN_KEYS = {AutoField, BigAutoField, IntegerField, BigIntegerField}
 
 #: SQLite takes 32,766 parameters; to PostgreSQL a list is one.
 MOST_KEYS = 30_000
@@ -143,6 +153,7 @@ class Reader:
         self.model = model
         self.using = using
         self._names = [field.attname for field in self._fields]
+        self._numbered = list(enumerate(self._names))
         self._has_its_ways = (
             model.__init__ is not Model.__init__
             or model.from_db.__func__ is not _DJANGOS
@@ -181,7 +192,9 @@ class Reader:
             instance = model.__new__(model)
             instance._state = state = ModelState()
             state.db, state.adding = using, False
-            instance.__dict__.update(zip(names, values, strict=True))
+            attributes = instance.__dict__
+            for at, name in self._numbered:
+                attributes[name] = values[at]
             made.append(instance)
         return made
 
@@ -200,7 +213,10 @@ class Reader:
     def among(self, keys: Sequence[Any]) -> Statement:
         """The condition for rows with these primary keys."""
         connection, field = connections[self.using], self.model._meta.pk
-        values = tuple(field.get_db_prep_value(key, connection) for key in keys)
+        if type(field) in PLAIN_KEYS and set(map(type, keys)) == {int}:
+            values = tuple(keys)
+        else:
+            values = tuple(field.get_db_prep_value(key, connection) for key in keys)
         if len(values) == 1:
             return f"{self.key} = %s", values
         if self._is_postgresql and isinstance(field, IntegerField):
