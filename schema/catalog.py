@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -79,14 +79,14 @@ def type_name(model: type[Model]) -> str | None:
 
 def global_id(obj: Any) -> strawberry.ID:
     """base64 of TypeName:pk, as Relay's Global Object Identification has it."""
-    return ids_of(str(type_name(type(obj))))(obj)
+    return strawberry.ID(ids_of(str(type_name(type(obj))))([obj])[0])
 
 
 @cache
-def ids_of(name: str) -> Callable[[Any], strawberry.ID]:
-    """What makes the ids of the objects that have the GraphQL type of this name."""
+def ids_of(name: str) -> Callable[[Sequence[Any]], list[str]]:
+    """What makes the ids of objects that have the GraphQL type of this name."""
     key = attrgetter(registry.pk_name(_names[name][0]))
-    return lambda obj: strawberry.ID(_encode(f"{name}:{key(obj)}"))
+    return lambda objects: [_encode(f"{name}:{key(obj)}") for obj in objects]
 
 
 def parse_id(given: str) -> tuple[type[Model], str] | None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
+from types import NoneType
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
@@ -114,9 +115,11 @@ class Answer:
     def of(self, selection: Selection, objects: Sequence[Any]) -> list[dict[str, Any]]:
         """What the response has of each of these objects of one type."""
         named = self._named(selection, objects) if selection.refers else {}
-        columns = [column(objects, named, self) for column in selection.columns]
-        keys = selection.keys
-        return [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+        made: list[dict[str, Any]] = [{} for _ in objects]
+        for key, column in zip(selection.keys, selection.columns, strict=True):
+            for each, value in zip(made, column(objects, named, self), strict=True):
+                each[key] = value
+        return made
 
     def found_out(self) -> None:
         """Raises where the object whose connections these are is not there to be seen."""
@@ -125,14 +128,13 @@ class Answer:
 
     def of_nodes(self, selections: Mapping[str, Selection], found: Sequence[Any]) -> list[Any]:
         """The same of nodes of any types, some of them None; each object once."""
-        by_class: dict[type, dict[int, Any]] = {}
-        for obj in found:
-            if obj is not None:
-                by_class.setdefault(type(obj), {})[id(obj)] = obj
+        by_class: dict[type, list[Any]] = {}
+        for obj in {id(obj): obj for obj in found if obj is not None}.values():
+            by_class.setdefault(type(obj), []).append(obj)
         made: dict[int, Any] = {}
         for cls, objects in by_class.items():
             selection = selections[catalog.type_name(cls) or ""]
-            made.update(zip(objects, self.of(selection, list(objects.values())), strict=True))
+            made.update(zip(map(id, objects), self.of(selection, objects), strict=True))
         return [made.get(id(obj)) for obj in found]
 
     def _named(self, selection: Selection, objects: Sequence[Any]) -> Named:
@@ -227,7 +229,7 @@ def _column(
         get = _PARTS.get(resolver) or (attrgetter("node") if owner is Edge else None)
         return get and _part(executor, field, group, get, selection)
     if resolver is _ID:
-        return _leaf(field, _ids(kind))
+        return _leaf(field, _ids(kind.name))
     if resolver is _NAME:
         return _leaf(field, _names(owner, selection))
     if field.args or isinstance(field.type, GraphQLList):
@@ -277,28 +279,29 @@ def _constant(value: Any) -> Column:
 
 
 def _each(of: Callable[[Any], Any]) -> Column:
-    return lambda objects, named, answer: [of(obj) for obj in objects]
+    return lambda objects, named, answer: list(map(of, objects))
 
 
 def _leaf(field: GraphQLField, raw: Column) -> Column:
     """Values as the scalar or enum has them, and as graphql-core checks them."""
-    required = isinstance(field.type, GraphQLNonNull)
     leaf: Any = get_named_type(field.type)
-    as_it_is = _AS_IT_IS.get(leaf)
+    as_it_is = {_AS_IT_IS.get(leaf)}
+    if not isinstance(field.type, GraphQLNonNull):
+        as_it_is.add(NoneType)
 
     def column(objects: Sequence[Any], named: Named, answer: Answer) -> Sequence[Any]:
         found = raw(objects, named, answer)
-        values = []
-        for value in found:
-            if value is None:
-                if required:
-                    raise NotPlainError("null where there must be a value")
-            elif type(value) is not as_it_is:
-                value = leaf.coerce_output_value(value)
-                if value is None or value is Undefined:
-                    raise NotPlainError("a value that its scalar has not")
-            values.append(value)
-        return values
+        return found if as_it_is.issuperset(map(type, found)) else [coerced(v) for v in found]
+
+    def coerced(value: Any) -> Any:
+        if type(value) in as_it_is:
+            return value
+        if value is None:
+            raise NotPlainError("null where there must be a value")
+        value = leaf.coerce_output_value(value)
+        if value is None or value is Undefined:
+            raise NotPlainError("a value that its scalar has not")
+        return value
 
     return column
 
@@ -355,8 +358,9 @@ def _part(
     return column
 
 
-def _ids(kind: GraphQLObjectType) -> Column:
-    return _each(catalog.ids_of(kind.name))
+def _ids(name: str) -> Column:
+    ids = catalog.ids_of(name)
+    return lambda objects, named, answer: ids(objects)
 
 
 def _names(owner: Any, selection: Selection) -> Column:
