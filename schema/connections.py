@@ -94,8 +94,9 @@ class Batch:
     supposed: Supposed | None = None
     """Whose pages they are; whoever looks at them finds that out."""
 
-    @cached_property
+    @property
     def connections(self) -> list[Connection[Any]]:
+        # Not kept: they hold the batch, so its rows would have to wait for the garbage collector.
         return [(self.of or Connection)(batch=self, at=at) for at in range(self.size)]
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from typing import Any
@@ -64,6 +65,18 @@ def test_whose_stream_it_is_is_answered_alike(
     for named in (*ids.values(), *there, of_gone, "", "x", "VXNlcjowNw==", "VXNlcjp4"):
         fast, plain = both(document, None, {"id": named})
         assert fast == plain
+
+
+def test_the_rows_of_a_page_are_gone_with_its_answer(ids: dict[str, str]) -> None:
+    document = f"""{{ anyStream(object: "{gid(User.objects.get(username="ada"))}") {{
+        nodes {{ actor {{ id }} }} edges {{ cursor }} }} }}"""
+    gc.collect()
+    gc.disable()  # which would find what waits in a cycle
+    try:
+        assert ask(document)["data"]["anyStream"]["nodes"]
+        assert not [obj for obj in gc.get_objects() if type(obj) is Action]
+    finally:
+        gc.enable()
 
 
 def test_whose_stream_it_is_takes_no_statement_of_its_own(
