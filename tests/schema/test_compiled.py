@@ -25,6 +25,7 @@ pytestmark = pytest.mark.django_db
 def ids(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What there is to ask for, as much as one likes: some of what is generated costs too much."""
     monkeypatch.setattr(limits, "MOST_POINTS", 10**9)
+    monkeypatch.setattr(limits, "MOST_NODES", 10**9)
     return world()
 
 

@@ -23,6 +23,7 @@ CONTROLS = 200
 def within_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some of what is generated asks for more than a client may."""
     monkeypatch.setattr(limits, "MOST_POINTS", 10**9)
+    monkeypatch.setattr(limits, "MOST_NODES", 10**9)
 
 
 def operations() -> Iterator[Operation]:
