@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,8 @@ from django.contrib.auth.models import Permission, User
 from django.db.models import Model
 
 from schema import catalog
+from server import connections
+from tests.schema.server import serving, until
 
 Hide = Callable[..., None]
 
@@ -25,6 +27,21 @@ def deputy(db: None) -> User:
     user = User.objects.create(username="deputy")
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="activity"))
     return user
+
+
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[str]:
+    """The address of a server that serves all tests of a module: it takes long to stop."""
+    with serving() as address:
+        yield address
+
+
+@pytest.fixture
+def address(lasting: str, settings: Any) -> Iterator[str]:
+    """That of a server to which nobody is connected."""
+    settings.ALLOWED_HOSTS = ["127.0.0.1"]
+    yield lasting
+    until(lambda: not connections._open)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from schema import build, documents, events
 from schema.documents import hash_of, registered
 from schema.requests import GraphQLRequest
 from server import connections, tokens
-from tests.schema.server import RUNNING, SCHEMA, serving, until
+from tests.schema.server import RUNNING, SCHEMA, until
 
 SECRET = "a secret of thirty-two bytes, or more"
 COUNT = "subscription { count { number } }"
@@ -31,11 +31,9 @@ def site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def client(site: None) -> Iterator[httpx.Client]:
-    with (
-        serving() as address,
-        httpx.Client(base_url=f"http://{address}", headers=STREAM, timeout=10) as client,
-    ):
+def client(address: str) -> Iterator[httpx.Client]:
+    base_url = f"http://{address}"
+    with httpx.Client(base_url=base_url, headers=STREAM, timeout=10) as client:
         yield client
 
 

@@ -45,12 +45,6 @@ def bob(transactional_db: None) -> User:
 
 
 @pytest.fixture
-def address(site: None) -> Iterator[str]:
-    with serving() as address:
-        yield address
-
-
-@pytest.fixture
 def socket(address: str) -> Iterator[Socket]:
     with Socket(address) as socket:
         yield socket

@@ -127,8 +127,9 @@ def test_a_database_that_is_away_is_a_reason_without_its_address(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_database_that_hangs_is_a_reason_in_time_and_asked_once_for_all(
-    database: Any, mute: socket.socket
+    database: Any, mute: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(health, "PATIENCE", 0.2)
     database(mute.getsockname()[1])
 
     async def many() -> list[Any]:
