@@ -8,6 +8,8 @@ PORT ?= 8000
 DJANGO ?=
 # What "make test" looks at before it runs the tests.
 CHECKS ?= format lint types migrations schema
+# What is measured of what the tests cover, or --no-cov.
+COVER ?= --cov --cov-branch --cov-report=term
 # More for pytest: make test PYTEST='-k pages'
 PYTEST ?=
 
@@ -34,7 +36,7 @@ demo: $(VENV)/.installed $(GRAPHIQL) .demo/secret_key ## Serve a small world at 
 	exec $(SERVE)
 
 test: $(VENV)/.installed-test $(CHECKS:%=check-%) ## Check and test everything, in minutes
-	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
+	$(BIN)/python -m pytest $(COVER) $(PYTEST)
 
 verify: $(VENV)/.installed-verify $(GRAPHIQL) ## The long proofs, and a table of what was proven
 	$(BIN)/python -m pytest -m verify -n 0 $(PYTEST)

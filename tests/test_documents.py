@@ -207,6 +207,7 @@ def requests() -> list[Block]:
     ]
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("block", requests(), ids=str)
 def test_what_is_asked_is_answered_as_shown(shop: Shop, block: Block) -> None:
     answer = asked(shop, block)
@@ -225,6 +226,7 @@ def test_every_answer_that_is_shown_is_one_to_something_that_is_asked() -> None:
     assert [str(it) for it in others if it.before not in requests()] == []
 
 
+@pytest.mark.apart
 def test_every_address_is_one_that_answers(shop: Shop) -> None:
     asked = [line for it in blocks("sh") for line in it.text.splitlines() if "curl" in line]
     urls = [urlsplit(shlex.split(line)[1]) for line in asked]

@@ -12,6 +12,8 @@ from tests.documents import document, write
 from tests.schema.test_connections import statements_table
 from tests.sites import manage, run
 
+pytestmark = pytest.mark.apart
+
 README = document("README.md")
 COSTS = document("docs/performance.md").text
 

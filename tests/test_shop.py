@@ -12,6 +12,8 @@ from tests.documents import write
 from tests.shop import COMMANDS, CUPS, SITE, Shop, opened
 from tests.sites import manage
 
+pytestmark = pytest.mark.apart
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:

@@ -177,7 +177,8 @@ def found_at(answer: Any, marks: list[str], kind: str) -> set[str]:
         name = answer.get("__typename", kind)
         for key, value in answer.items():
             field = key.removeprefix(f"{name}_")
-            if any(mark in json.dumps(value) for mark in marks):
+            text = json.dumps(value)
+            if any(mark in text for mark in marks):
                 found.add(f"{name}.{field}")
-            found |= found_at(value, marks, "?")
+                found |= found_at(value, marks, "?")
     return found

@@ -15,6 +15,8 @@ import pytest
 
 from tests.sites import manage, run
 
+pytestmark = pytest.mark.apart
+
 SETTINGS = """
     from server.settings import *
 

@@ -17,6 +17,8 @@ from server.models import Action
 from server.streams import ActionManager
 from tests.site.managers import SiteActions
 
+pytestmark = pytest.mark.apart
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 

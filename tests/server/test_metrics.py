@@ -120,6 +120,7 @@ def numbers(directory: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[float, fl
     return first, second, third
 
 
+@pytest.mark.apart
 def test_processes_add_up_also_when_they_are_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,6 +97,7 @@ def check_deploy(**environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.apart
 def test_the_command_is_silent_on_a_deployment_as_it_should_be() -> None:
     done = check_deploy(
         SECRET_KEY="qW3-" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2,
@@ -110,6 +111,7 @@ def test_the_command_is_silent_on_a_deployment_as_it_should_be() -> None:
     ), done.stderr
 
 
+@pytest.mark.apart
 def test_the_command_names_what_is_unsafe_by_default_or_on_purpose() -> None:
     done = check_deploy(
         DEBUG="true", ALLOWED_HOSTS="*", SECRET_KEY="short", RATE_LIMIT="0", TIME_LIMIT="0"

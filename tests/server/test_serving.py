@@ -16,6 +16,8 @@ from websockets.sync.client import connect
 from tests.servers import PATIENCE, Server, is_refused, until
 from tests.sites import environment
 
+pytestmark = pytest.mark.apart
+
 SUBSCRIPTION = "subscription { modelStream(model: USER) { cursor } }"
 
 

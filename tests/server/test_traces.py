@@ -117,6 +117,7 @@ def test_an_operation_that_fails_is_a_span_that_says_so(spans: InMemorySpanExpor
     assert (operation.attributes or {})["error.type"] == "BAD_REQUEST"
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize(
     ("given", "is_loaded"),
     [
