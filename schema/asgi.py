@@ -22,15 +22,19 @@ from server.health import seen  # noqa: E402
 from server.lifespan import until_told  # noqa: E402
 
 from . import schema  # noqa: E402, F401 - built before the first request, not by it
+from .shortcuts import Shortcuts  # noqa: E402
 from .sockets import Consumer, nowhere  # noqa: E402
 
-http = Handler()
+shortcuts = Shortcuts()
+http = Handler(shortcuts)
 sockets: list[Any] = [path("graphql", Consumer.as_asgi()), re_path("", nowhere)]  # type: ignore[arg-type]
 router = ProtocolTypeRouter(
     {
         "http": http,
         "websocket": URLRouter(sockets),
-        "lifespan": until_told(http.stop, gauges.watched, access.written, traces.sent),
+        "lifespan": until_told(
+            http.stop, gauges.watched, access.written, traces.sent, shortcuts.kept
+        ),
     }
 )
 application = seen(access.noted(proxies.believed(roles.kept(router))))

@@ -85,8 +85,10 @@ def global_id(obj: Any) -> strawberry.ID:
 @cache
 def ids_of(name: str) -> Callable[[Sequence[Any]], list[str]]:
     """What makes the ids of objects that have the GraphQL type of this name."""
-    key = attrgetter(registry.pk_name(_names[name][0]))
-    return lambda objects: [_encode(f"{name}:{key(obj)}") for obj in objects]
+    key, written = attrgetter(registry.pk_name(_names[name][0])), binascii.b2a_base64
+    return lambda objects: [
+        written(f"{name}:{key(obj)}".encode(), newline=False).decode() for obj in objects
+    ]
 
 
 def parse_id(given: str) -> tuple[type[Model], str] | None:

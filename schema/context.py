@@ -44,6 +44,8 @@ class Context:
     """What it was read as, if it could be."""
     cost: int = 0
     """The points that it was priced at."""
+    answered: Any = None
+    """What was selected of a connection at the root, where that was compiled."""
     source: Any = None
     """The events of a subscription that was opened."""
     peers: dict[Place, Peers] = field(default_factory=dict)

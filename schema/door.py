@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django.db.models import Model, QuerySet
+from django.db.models.manager import BaseManager
 
-from server import objects
+from server import objects, rows
+from server.conditions import ALL, Statement
 from server.objects import Reference
 from server.rows import Columns
 
@@ -77,8 +79,8 @@ def by_id(ids: Iterable[str], info: Info) -> dict[str, Any]:
             keys.setdefault(named[0], {})[given] = named[1]
     found: dict[str, Any] = {}
     for model, wanted in keys.items():
-        rows = objects.fetch(visible(model, info), wanted.values())
-        found |= {given: rows[key] for given, key in wanted.items() if key in rows}
+        by_key = objects.fetch(visible(model, info), wanted.values())
+        found |= {given: by_key[key] for given, key in wanted.items() if key in by_key}
     return found
 
 
@@ -102,6 +104,29 @@ def keyed(given: str) -> Any:
 def visible(model: type[Model], info: Info) -> QuerySet[Any]:
     """The rows of a model that the viewer may see."""
     return node_type(model).get_queryset(model._default_manager.all(), info)
+
+
+def rule(model: type[Model], info: Info) -> Statement | None:
+    """What holds of the rows that the viewer may see, in words of their own table.
+
+    None where other tables take part, or a QuerySet makes more of its rows than instances.
+    """
+    found = rows.wanted(visible(model, info), [])
+    return found and found.asked
+
+
+def reads(model: type[Model]) -> bool:
+    """Whether a model's rows are of one table, and its manager makes no more than instances."""
+    return rows.wanted(model._default_manager.all(), []) is not None
+
+
+def is_open(model: type[Model]) -> bool:
+    """Whether every viewer may see all rows of a model, by its type and by its manager."""
+    manager: Any = model._default_manager
+    plain = rows.wanted(manager.all(), [])
+    is_djangos = type(manager).get_queryset is BaseManager.get_queryset
+    is_whole = is_djangos and plain is not None and plain.asked == ALL
+    return is_whole and node_type(model).has_no_rule()
 
 
 def behind(info: Info, source: Any) -> tuple[Mapping[str, Any], Named]:

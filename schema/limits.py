@@ -41,6 +41,14 @@ class Limits:
 
     def charge(self, cost: Cost) -> None:
         """For what is asked."""
+        points = self.points(cost)
+        if not self.is_of_event:
+            self._take(points)
+        elif cost.points > PLAIN_EVENT:
+            self._take(cost.points - PLAIN_EVENT)
+
+    def points(self, cost: Cost) -> int:
+        """What is charged for a query; raises TooComplex."""
         self.cost, self.context.cost = cost, cost.points
         if cost.nodes > MOST_NODES:
             raise TooComplex(
@@ -50,10 +58,7 @@ class Limits:
             raise TooComplex(
                 f"The query costs {cost.points} points; at most {MOST_POINTS} are allowed."
             )
-        if not self.is_of_event:
-            self._take(max(LEAST, cost.points))
-        elif cost.points > PLAIN_EVENT:
-            self._take(cost.points - PLAIN_EVENT)
+        return max(LEAST, cost.points)
 
     def said(self, name: str | None, data: Mapping[str, Any] | None) -> dict[str, Any]:
         """``extensions.cost`` of the answer; nothing before it is known what is asked."""
@@ -80,5 +85,10 @@ class Limits:
 
 def _payer(context: Context) -> str:
     if context.viewer is not None:
-        return f"user:{context.viewer.pk}"
-    return f"address:{addresses.client(context.request)}"
+        return payer(context.viewer, "")
+    return payer(None, addresses.client(context.request))
+
+
+def payer(viewer: Any, address: str) -> str:
+    """Whose bucket it is: a viewer's, else an address's."""
+    return f"address:{address}" if viewer is None else f"user:{viewer.pk}"

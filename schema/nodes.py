@@ -70,6 +70,23 @@ class Node:
         return queryset
 
     @classmethod
+    def namer(cls) -> Callable[[Any], str]:
+        """What composes the display name of an instance that names nothing."""
+        compositions: Any = (cls.compose, Node.compose)
+        if compositions[0].__func__ is not compositions[1].__func__:
+            return lambda obj: cls.compose(obj, {})
+        if cls.display_name is not Node.display_name:
+            return cls.display_name
+        model: Any = catalog.model_of(catalog.name_of(cls))
+        return _user_name if issubclass(model, AbstractBaseUser) else str
+
+    @classmethod
+    def has_no_rule(cls) -> bool:
+        """Whether every viewer may see all of them."""
+        rules: Any = (cls.get_queryset, Node.get_queryset)
+        return rules[0].__func__ is rules[1].__func__
+
+    @classmethod
     def resolve_type(cls, obj: Any, info: Any, abstract_type: Any) -> str | None:
         return type_name(type(obj))
 
@@ -284,15 +301,15 @@ def _named_from(model: Any, cls: type) -> Columns:
 
 def _user_name(user: Any) -> str:
     """A user's name, never the e-mail address."""
-    name = user.get_username()
-    if user.get_email_field_name() != user.USERNAME_FIELD and not _is_email(user, name):
+    name, field = user.get_username(), user.get_email_field_name()
+    email = getattr(user, field, None) or ""
+    if field != user.USERNAME_FIELD and not _is_email(name, email):
         return str(name)
     full = user.get_full_name().strip() if hasattr(user, "get_full_name") else ""
-    return full if full and not _is_email(user, full) else f"{type(user).__name__} {user.pk}"
+    return full if full and not _is_email(full, email) else f"{type(user).__name__} {user.pk}"
 
 
-def _is_email(user: Any, name: str) -> bool:
-    email = getattr(user, user.get_email_field_name(), None) or ""
+def _is_email(name: str, email: str) -> bool:
     if "@" in name:
         with suppress(ValidationError):
             validate_email(name)

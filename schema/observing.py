@@ -41,14 +41,14 @@ def observed(
             result = execute()
         except Exception as fault:
             taken = Taken(perf_counter() - began, tally.statements - before, context.cost)
-            _note(context, name, kind, _code(fault), taken, tally, span)
+            note(context, name, kind, _code(fault), taken, tally, span)
             raise
         finally:
             if token is not None:
                 tallies.reset(token)
         taken = Taken(perf_counter() - began, tally.statements - before, context.cost)
         outcome = _code(result.errors[0]) if result.errors else "OK"
-        _note(context, name, kind, outcome, taken, tally, span)
+        note(context, name, kind, outcome, taken, tally, span)
     return result
 
 
@@ -58,7 +58,7 @@ class Taken(NamedTuple):
     cost: int
 
 
-def _note(
+def note(
     context: Context,
     name: str | None,
     kind: str,
@@ -67,6 +67,7 @@ def _note(
     tally: Tally,
     span: Any,
 ) -> None:
+    """Count an operation, and say what it took: to its line in the log, and to its span."""
     found, asked = _asked(context, name)
     kind = kind or found
     label = _names().label(asked, outcome == "OK")

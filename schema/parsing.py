@@ -49,6 +49,8 @@ class Document:
     errors: list[GraphQLError]
     """Why it is not valid; without codes, see ``errors.py``."""
     priced: dict[str | None, Operation] = field(default_factory=dict)
+    plans: dict[str | None, Any] = field(default_factory=dict)
+    """How its operations are answered, as far as that is planned: see ``shortcuts.py``."""
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """The one of this name, or the only one. Raises RequestFault where that says none."""

@@ -82,6 +82,7 @@ class GraphQLView(ForPrograms):
             if streams:
                 events.check(request)
             result = operations.answer(asked, context, streams=streams)
+            request.answered = context  # type: ignore[attr-defined]  # for shortcuts.py
         except RequestFault as fault:
             return responses.refusal(fault, media_type)
         except Error as error:  # of who asks

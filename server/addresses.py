@@ -15,8 +15,13 @@ def client(request: HttpRequest) -> str:
 
     Behind proxies it is what these say: see ``proxies.py``.
     """
+    return counted(request.META.get("REMOTE_ADDR", ""))
+
+
+def counted(address: str) -> str:
+    """An address as that of one client, as :func:`client`."""
     try:
-        found = ip_address(request.META.get("REMOTE_ADDR", ""))
+        found = ip_address(address)
     except ValueError:
         return ""
     if found.version == 4:

@@ -71,6 +71,19 @@ def take(key: str, amount: int, rate: float | None = None, burst: int | None = N
     return _buckets(settings.REDIS_URL).take(key, min(amount, burst), float(rate), burst)
 
 
+def take_here(key: str, amount: int) -> bool:
+    """As :func:`take`, where this process has it and needs nobody to be asked; else nothing."""
+    return _buckets(settings.REDIS_URL).take_here(
+        key, min(amount, settings.RATE_BURST), float(settings.RATE_LIMIT), settings.RATE_BURST
+    )
+
+
+def give_back(key: str, amount: int) -> None:
+    """Put back what was taken and not used: into what this process has of the bucket."""
+    if settings.RATE_LIMIT:
+        _buckets(settings.REDIS_URL).give_back(key, min(amount, settings.RATE_BURST))
+
+
 @cache
 def _buckets(url: str) -> Local | Shared:
     return Shared(url) if url else Local()
@@ -96,6 +109,14 @@ class Local:
                 self._kept.popitem(last=False)
         return Taken(wait, level)
 
+    def take_here(self, key: str, amount: float, rate: float, burst: float) -> bool:
+        return not self.take(key, amount, rate, burst).wait
+
+    def give_back(self, key: str, amount: float) -> None:
+        with self._lock:
+            if (kept := self._kept.get(key)) is not None:
+                self._kept[key] = kept[0] + amount, kept[1]
+
 
 class Shared:
     """The buckets of all processes, in one round trip; this process's own while Redis is away.
@@ -116,6 +137,20 @@ class Shared:
         self._away_until = 0.0
         self._advances: OrderedDict[str, Advance] = OrderedDict()
         self._lock = threading.Lock()
+
+    def take_here(self, key: str, amount: float, rate: float, burst: float) -> bool:
+        with self._lock:
+            held, left = self._advances.get(key, (0.0, 0.0))
+            if held < amount:
+                return False
+            self._advances[key] = Advance(held - amount, left)
+            self._advances.move_to_end(key)
+            return True
+
+    def give_back(self, key: str, amount: float) -> None:
+        with self._lock:
+            _, left = self._advances.get(key, (0.0, 0.0))
+            self._advance(key, amount, left)
 
     def take(self, key: str, amount: float, rate: float, burst: float) -> Taken:
         with self._lock:

@@ -33,11 +33,8 @@ class Position(NamedTuple):
         return cls(getattr(row, time), row.pk)
 
     def cursor(self, kind: str) -> str:
-        """base64url of kind, version, microseconds since 1970, id, and a mark if quiet."""
-        since = self.time - _EPOCH
-        microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-        text = f"{kind}1:{microseconds}:{self.pk}{':q' * self.quiet}"
-        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        """Its text, among rows of this kind."""
+        return written(kind, self.time, self.pk, self.quiet)
 
     @classmethod
     def parse(cls, cursor: str, kind: str) -> Position:
@@ -63,3 +60,10 @@ class Position(NamedTuple):
         """The condition for what stands before this position, or at it too."""
         passed = {time: self.time, "pk__lt" if itself else "pk__lte": self.pk}
         return Q(**{f"{time}__gte": self.time}) & ~Q(**passed)
+
+
+def written(kind: str, time: datetime, pk: int, quiet: bool = False) -> str:
+    """base64url of kind, version, microseconds since 1970, id, and a mark if quiet."""
+    text = f"{kind}1:{(time - _EPOCH) // _MICROSECOND}:{pk}{':q' if quiet else ''}"
+    # Of these characters, base64 makes nothing that base64url writes otherwise.
+    return binascii.b2a_base64(text.encode(), newline=False).decode().rstrip("=")

@@ -21,7 +21,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
 from prometheus_client import Gauge
 
-from . import broker, live
+from . import broker, live, pipes
 from .connections import how_many
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,8 @@ def look() -> None:
     SUBSCRIBERS.set(live.subscribers())
     STREAMS_FAIL.set(live.is_failing())
     BROKER_UP.set(not broker.is_away())
-    DATABASE_CONNECTIONS.set(sum(it.connection is not None for it in tuple(_databases)))
+    of_threads = sum(it.connection is not None for it in tuple(_databases))
+    DATABASE_CONNECTIONS.set(of_threads + pipes.how_many())
     for state, number in _pool():
         POOL.labels(state).set(number)
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from io import BytesIO
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.signals import request_started
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import set_script_prefix
 
 from . import connections, metrics, tallies
@@ -32,17 +32,37 @@ class Refused(Exception):
         self.status = status
 
 
+class Said(NamedTuple):
+    """An answer."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Shortcuts(Protocol):
+    """What may be answered by the event loop, as it was before by the thread."""
+
+    async def answer(self, scope: Mapping[str, Any], body: bytes) -> Said | None:
+        """The answer to a request, or None."""
+
+    def learn(self, scope: Mapping[str, Any], request: HttpRequest, response: Any) -> None:
+        """How a request was answered, told by the thread."""
+
+
 class Handler(ASGIHandler):
     """Django's, but that everything of a request runs in one thread, as under WSGI.
 
     Django's own changes threads several times a request, which costs more than half of all the
     requests that a process could answer. Here a body is read first, by the event loop, whatever
     number of clients send theirs slowly; then the one thread of the process does the whole rest.
-    What streams asynchronously is sent by the event loop again.
+    What streams asynchronously is sent by the event loop again. What it knows a shortcut for, the
+    loop answers itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shortcuts: Shortcuts | None = None) -> None:
         super(ASGIHandler, self).__init__()
+        self.shortcuts = shortcuts
         self.load_middleware(is_async=False)
         self.streams: set[asyncio.Task[None]] = set()
 
@@ -56,6 +76,12 @@ class Handler(ASGIHandler):
         except Refused as refused:
             if refused.status:
                 await self._refuse(send, refused.status, str(refused))
+            return
+        if self.shortcuts and (said := await self.shortcuts.answer(scope, body)):
+            size = (b"content-length", b"%d" % len(said.body))
+            start = {"status": said.status, "headers": [*said.headers, size]}
+            await send({"type": "http.response.start", **start})
+            await send({"type": "http.response.body", "body": said.body})
             return
         loop = asyncio.get_running_loop()
         there, since = copy_context().run, perf_counter()
@@ -103,6 +129,8 @@ class Handler(ASGIHandler):
         request, refusal = self.create_request(scope, BytesIO(body))
         response: Any = refusal if request is None else self.get_response(request)
         response._handler_class = type(self)
+        if self.shortcuts and request is not None:
+            self.shortcuts.learn(scope, request, response)
         match, tally = getattr(request, "resolver_match", None), tallies.current()
         if match is not None and tally is not None:
             tally.said["route"] = match.route

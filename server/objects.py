@@ -26,7 +26,7 @@ class ByRole:
     field: Any
 
     def __call__(self, row: Model) -> Reference | None:
-        type_id, object_id = self._named(row)
+        type_id, object_id = self.pair(row)
         return None if type_id is None or object_id is None else (type_id, str(object_id))
 
     @property
@@ -34,7 +34,8 @@ class ByRole:
         return (f"{self.field.ct_field}_id", self.field.fk_field)
 
     @cached_property
-    def _named(self) -> attrgetter[tuple[Any, Any]]:
+    def pair(self) -> attrgetter[tuple[Any, Any]]:
+        """What makes of a row that was loaded the same, or (None, None)."""
         return attrgetter(*self.columns)
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from operator import or_
-from typing import Any
+from operator import attrgetter, or_
+from typing import Any, ClassVar
 
 from django.db import connections
 from django.db.models import Q, QuerySet
 
 from . import conditions, counts, rows, windows
 from .conditions import Statement
-from .cursors import Position
+from .cursors import Position, written
 from .rows import Columns
 from .windows import Window
 
@@ -42,6 +42,8 @@ class Ranges:
     """The field of which a count counts the distinct values."""
     bounded: bool = True
     """Whether an index holds each arm; then many streams are read together."""
+    ends_quiet: ClassVar[bool] = False
+    """Whether the last statement of a page is one that is asked of a quiet stream alone."""
 
     def all(self) -> QuerySet[Any]:
         """All rows, each once, as one QuerySet."""
@@ -127,8 +129,11 @@ def cut(
     ``last`` is the last position that was looked at, if more may come behind it.
     """
 
+    place = attrgetter(time, found[0]._meta.pk.attname) if found else None
+
     def cursor(row: Any) -> str:
-        return Position(getattr(row, time), row.pk, quiet).cursor(window.kind)
+        assert place
+        return written(window.kind, *place(row), quiet)
 
     more, rows = len(found) > window.size, found[: window.size]
     near, far = (cursor(rows[0]), cursor(rows[-1])) if rows else (None, None)

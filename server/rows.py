@@ -79,9 +79,8 @@ def together(parts: Sequence[Wanted]) -> list[list[Any]]:
     found = parts[0].read.fetch(" UNION ALL ".join(selects), params)
     made, start = [], 1
     for at, (read, *_) in enumerate(parts):
-        end = start + read.width
-        made.append(read.made([values[start:end] for values in found if values[0] == at]))
-        start = end
+        made.append(read.made([values for values in found if values[0] == at], start))
+        start += read.width
     return made
 
 
@@ -112,16 +111,30 @@ class Shared:
         self._found: dict[Any, list[Any]] = {}
         self._lock = RLock()
 
-    def get(self, key: Any, fetch: Callable[[], list[Any]]) -> list[Any]:
+    def found(self, read: Reader, sql: str, params: Sequence[Any]) -> list[Any]:
+        """What a statement finds, or found."""
+        key = (read.using, sql, repr(params))
         with self._lock:
             if key not in self._found:
-                self._found[key] = fetch()
+                self._found[key] = read.ask(sql, params)
             return self._found[key]
 
 
+class Unasked:
+    """Statements that are noted instead, as if each found nothing."""
+
+    def __init__(self) -> None:
+        self.statements: list[Statement] = []
+
+    def found(self, read: Reader, sql: str, params: Sequence[Any]) -> list[Any]:
+        """Nothing."""
+        self.statements.append((sql, tuple(params)))
+        return []
+
+
 @contextmanager
-def sharing(shared: Shared | None) -> Iterator[None]:
-    """Within it, what is read at one moment for many is read once."""
+def sharing(shared: Shared | Unasked | None) -> Iterator[None]:
+    """Within it, what is read at one moment for many is read once; or not at all."""
     token = _shared.set(shared)
     try:
         yield
@@ -129,7 +142,7 @@ def sharing(shared: Shared | None) -> Iterator[None]:
         _shared.reset(token)
 
 
-_shared: ContextVar[Shared | None] = ContextVar("shared", default=None)
+_shared: ContextVar[Shared | Unasked | None] = ContextVar("shared", default=None)
 
 
 def reader(model: type[Model], only: Columns, using: str) -> Reader:
@@ -145,15 +158,14 @@ class Reader:
 
     def __init__(self, model: Any, only: frozenset[str] | None, using: str) -> None:
         meta = model._meta
-        self._fields = [
+        self.fields = [
             field
             for field in meta.concrete_fields
             if only is None or field.primary_key or field.attname in only
         ]
         self.model = model
         self.using = using
-        self._names = [field.attname for field in self._fields]
-        self._numbered = list(enumerate(self._names))
+        self._names = [field.attname for field in self.fields]
         self._has_its_ways = (
             model.__init__ is not Model.__init__
             or model.from_db.__func__ is not _DJANGOS
@@ -161,7 +173,7 @@ class Reader:
         )
         self.table = f'"{meta.db_table}"'
         self.key = conditions.column(model, "pk")
-        self.columns = ", ".join(f'{self.table}."{field.column}"' for field in self._fields)
+        self.columns = ", ".join(f'{self.table}."{field.column}"' for field in self.fields)
 
     def __call__(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
         """The instances of what a SELECT of :attr:`columns` finds."""
@@ -170,18 +182,20 @@ class Reader:
     def fetch(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
         """What any SELECT finds in its database; the same again within :func:`sharing`."""
         shared = _shared.get()
-        if shared is None:
-            return self._fetch(sql, params)
-        return shared.get((self.using, sql, repr(params)), lambda: self._fetch(sql, params))
+        return self.ask(sql, params) if shared is None else shared.found(self, sql, params)
 
-    def _fetch(self, sql: str, params: Sequence[Any]) -> list[Any]:
+    def ask(self, sql: str, params: Sequence[Any]) -> list[Any]:
+        """What it finds now."""
         with connections[self.using].cursor() as cursor:
             cursor.execute(sql, params)
             found: list[Any] = cursor.fetchall()
         return found
 
-    def made(self, found: list[Any]) -> list[Any]:
-        """The instances of values of :attr:`columns`."""
+    def made(self, found: Sequence[Any], start: int = 0) -> list[Any]:
+        """The instances of values of :attr:`columns`, which begin at ``start`` among others."""
+        if start:
+            end = start + self.width
+            found = [values[start:end] for values in found]
         if self._converts:
             found = self._converted(found)
         names, using, model = self._names, self.using, self.model
@@ -190,11 +204,9 @@ class Reader:
         made = []
         for values in found:
             instance = model.__new__(model)
-            instance._state = state = ModelState()
+            instance.__dict__ = attributes = dict(zip(names, values))  # noqa: B905 - each has all
+            attributes["_state"] = state = ModelState()
             state.db, state.adding = using, False
-            attributes = instance.__dict__
-            for at, name in self._numbered:
-                attributes[name] = values[at]
             made.append(instance)
         return made
 
@@ -221,8 +233,7 @@ class Reader:
             return f"{self.key} = %s", values
         if self._is_postgresql and isinstance(field, IntegerField):
             # As text, for psycopg names a list's type by its largest number: as many statements.
-            kind = field.cast_db_type(connection)
-            return f"{self.key} = ANY(CAST(%s AS {kind}[]))", (
+            return f"{self.key} = ANY(CAST(%s AS {self.kind(field)}[]))", (
                 f"{{{','.join(map(str, values))}}}",
             )
         if self._is_postgresql:
@@ -231,22 +242,28 @@ class Reader:
 
     @cached_property
     def width(self) -> int:
-        return len(self._fields)
+        return len(self.fields)
 
     @cached_property
     def nulls(self) -> str:
         """As many nulls, of the types of the columns."""
         if not self._is_postgresql:
             return ", ".join(["NULL"] * self.width)
-        connection = connections[self.using]
-        kinds = [field.cast_db_type(connection) for field in self._fields]
-        return ", ".join(f"CAST(NULL AS {kind})" for kind in kinds)
+        return ", ".join(f"CAST(NULL AS {self.kind(field)})" for field in self.fields)
+
+    def kind(self, field: Any) -> str:
+        """A field's type, as its database casts to it."""
+        return str(field.cast_db_type(connections[self.using]))
+
+    def at(self, name: str) -> int:
+        """Where a column stands among the others, by its attribute."""
+        return self._names.index(name)
 
     @property
     def _is_postgresql(self) -> bool:
         return connections[self.using].vendor == "postgresql"
 
-    def _converted(self, found: list[Any]) -> list[Any]:
+    def _converted(self, found: Sequence[Any]) -> list[Any]:
         """Values as Python has them, where the database's driver does not see to it."""
         connection, rows = connections[self.using], [list(values) for values in found]
         for at, expression, converts in self._converts:
@@ -258,7 +275,7 @@ class Reader:
     @cached_property
     def _converts(self) -> list[tuple[int, Any, Sequence[Callable[..., Any]]]]:
         connection = connections[self.using]
-        columns = [(at, field.cached_col) for at, field in enumerate(self._fields)]
+        columns = [(at, field.cached_col) for at, field in enumerate(self.fields)]
         converts = [
             (
                 at,

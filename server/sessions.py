@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import Any
 
 from django.conf import settings
@@ -11,11 +12,13 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.sessions.backends import db
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import connections, models
+from django.db.models.base import ModelState
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from . import rows
+from .bundles import Form, Slot
 from .conditions import ALL
 
 
@@ -110,3 +113,61 @@ def _user(request: Any) -> Any:
         return middleware.get_user(request)
     finally:
         _asked.reset(asked)
+
+
+class Sighting:
+    """Whom a session named, and which versions of both rows PostgreSQL had then."""
+
+    def __init__(self, key: str, user: Any, said: str) -> None:
+        self.values: dict[str, str] = {_KEY: key, _SAID: said}
+        self._kind: Any = type(user)
+        names = {field.attname for field in user._meta.concrete_fields}
+        self._attributes = {name: vars(user)[name] for name in names}
+        self._using = user._state.db
+
+    @property
+    def user(self) -> Any:
+        """An instance of who that was, which nobody has had in hand before."""
+        found = self._kind.__new__(self._kind)
+        found.__dict__ = {**self._attributes, "_state": (state := ModelState())}
+        state.db, state.adding = self._using, False
+        return found
+
+    @staticmethod
+    def holds() -> Form:
+        """Whether it has them still, and the session is not over: FROM … WHERE … of one row."""
+        sql = f"{_of_both()} AND session.expire_date > now() AND {_LOOK} = %s"
+        return Form(sql, (_KEY, _SAID))
+
+
+#: What a sighting's values are, by name.
+_KEY, _SAID = Slot("session"), Slot("said of it")
+#: The versions of both rows: PostgreSQL writes another one, elsewhere, whatever is changed.
+_LOOK = "CAST(ROW(session.xmin, session.ctid, person.xmin, person.ctid) AS text)"
+
+
+def sighted(key: str) -> Sighting | None:
+    """Whom a session names; None where it is nobody who may log in, or it changes meanwhile.
+
+    For PostgreSQL, in three statements.
+    """
+    before = _said(key)
+    user = before and _user(SimpleNamespace(session=SessionStore(key)))
+    if not user or not user.is_authenticated or _said(key) != before:
+        return None
+    return Sighting(key, user, before)
+
+
+def _said(key: str) -> Any:
+    with connections[Session.objects.db].cursor() as cursor:
+        cursor.execute(f"SELECT {_LOOK} {_of_both()}", [key])
+        found = cursor.fetchone()
+    return found and found[0]
+
+
+def _of_both() -> str:
+    users: Any = get_user_model()._meta
+    return (
+        f'FROM "{Session._meta.db_table}" AS session LEFT JOIN "{users.db_table}" AS person'
+        f' ON person."{users.pk.column}" = session.user_id WHERE session.session_key = %s'
+    )

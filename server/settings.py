@@ -102,6 +102,9 @@ else:
         "tcp_user_timeout": 20_000,
     }
 # Connections are kept, one for each thread that asks: one for requests, and two for live streams.
+# And as many as SHORTCUT_CONNECTIONS says for pages that are asked for again and again, which the
+# event loop answers; 0: it answers none. Without prepare_threshold it does not, either.
+SHORTCUT_CONNECTIONS = env.int("SHORTCUT_CONNECTIONS", default=4)
 DATABASES["default"] |= {
     "CONN_MAX_AGE": 60,
     "OPTIONS": OPTIONS | DATABASES["default"].get("OPTIONS", {}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 from django.db.models import Q
 
@@ -39,7 +40,17 @@ class Window:
         for name, size in (("first", self.first), ("last", self.last)):
             if size is not None and not 0 <= size <= MAX_SIZE:
                 raise PageError(f"{name} is at least 0 and at most {MAX_SIZE}; this is {size}.")
-        self.ends("timestamp")  # reads the cursors
+        _ = self.starts_after, self.ends_before  # which are refused here where they are none
+
+    @cached_property
+    def starts_after(self) -> Position | None:
+        """Where ``after`` stands."""
+        return None if self.after is None else Position.parse(self.after, self.kind)
+
+    @cached_property
+    def ends_before(self) -> Position | None:
+        """Where ``before`` stands."""
+        return None if self.before is None else Position.parse(self.before, self.kind)
 
     @property
     def backward(self) -> bool:
@@ -53,8 +64,8 @@ class Window:
     @property
     def begins_quiet(self) -> bool:
         """Whether the page goes on from where a user's stream was found quiet."""
-        start = self.before if self.backward else self.after
-        return start is not None and Position.parse(start, self.kind).quiet
+        start = self.ends_before if self.backward else self.starts_after
+        return start is not None and start.quiet
 
     def beyond(self, last: Position) -> Window:
         """What follows a position, in the direction of the page."""
@@ -73,10 +84,10 @@ class Window:
     def ends(self, time: str, last: Position | None = None) -> Q:
         """The condition for what is between the cursors, too, and not beyond ``last``."""
         ends = self.between(time)
-        if self.after is not None:
-            ends &= Position.parse(self.after, self.kind).older(time)
-        if self.before is not None:
-            ends &= Position.parse(self.before, self.kind).newer(time)
+        if self.starts_after is not None:
+            ends &= self.starts_after.older(time)
+        if self.ends_before is not None:
+            ends &= self.ends_before.newer(time)
         if last is not None:
             seek = last.older if self.backward else last.newer
             ends &= seek(time, itself=True)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schema import catalog, compiled, limits
+from server.latest import Latest
 from server.models import Action
 from tests.schema.client import ask, gid
 from tests.schema.operations import Made, Operation, answered, both, falsify, ran, world
@@ -133,7 +134,7 @@ def test_a_plain_page_is_compiled_once_and_one_that_is_not_is_left_alone(
         return of(self, *args)
 
     monkeypatch.setattr(compiled.Answer, "of", counted)
-    compiled._kept.clear()
+    monkeypatch.setattr(compiled, "_kept", Latest(100))
     ask(CORPUS["the page of the README"])
     kept = len(compiled._kept)
     assert used
@@ -148,8 +149,7 @@ def test_a_plain_page_is_compiled_once_and_one_that_is_not_is_left_alone(
 def test_no_more_selections_are_kept_than_the_bound(
     ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiled, "MOST_KEPT", 5)
-    compiled._kept.clear()
+    monkeypatch.setattr(compiled, "_kept", Latest(5))
     for number in range(20):
         ask(f"{{ modelStream(model: USER) {{ nodes {{ a{number}: id }} }} }}")
     assert len(compiled._kept) == 5

@@ -95,6 +95,19 @@ def test_a_bucket_in_redis_fills_as_time_goes_by(shared: Shared, key: str) -> No
         assert shared.take(key, 100, 1e12, 100).wait == 0
 
 
+def test_what_is_here_is_taken_without_asking(either: Any, key: str) -> None:
+    assert either.take(key, 100, SLOW, 40_000).wait == 0
+    taken = 100
+    while either.take_here(key, 50, SLOW, 40_000):
+        taken += 50
+    assert taken <= 40_000
+    before = either.take(key, 0, SLOW, 40_000).left
+    either.give_back(key, 50)
+    assert either.take_here(key, 50, SLOW, 40_000)
+    assert not either.take_here(key, 50, SLOW, 40_000)
+    assert either.take(key, 0, SLOW, 40_000).left == pytest.approx(before, abs=1)
+
+
 @given(st.lists(st.integers(1, 60), max_size=30))
 def test_nobody_gets_more_than_there_was(amounts: list[int]) -> None:
     bucket = Local()
