@@ -24,7 +24,7 @@ from .cursors import Position
 from .follows import Follow
 from .pages import Narrow, Page, Ranges, cut, horizons
 from .references import ROLES
-from .rows import Columns
+from .rows import Columns, Reader
 from .windows import Window
 
 #: A probe looks at twice as many actions as there are follows, but at this many at least.
@@ -94,38 +94,66 @@ class Feed(Ranges):
         within, way = self._within(window.ends(self.time)), _way(window)
         rows: QuerySet[Any] = self.queryset.model._default_manager.using(self.queryset.db)
         wanted = conditions.among(narrow(rows)) if narrow else conditions.ALL
-        follows, follows_params = self._follows()
-        belongs: list[str] = []
-        belongs_params: list[Any] = []
-        for role in ROLES:
-            actor_only = "" if role == "actor" else " AND NOT actor_only"
-            belongs.append(
-                f"EXISTS (SELECT 1 FROM {_FOLLOW} WHERE {follows}{actor_only}"
-                f" AND content_type_id = {_ACTION}.{role}_content_type_id"
-                f" AND object_id = {_ACTION}.{role}_object_id)"
-            )
-            belongs_params += follows_params
-        if self.own:
-            belongs.append(
-                f"({_ACTION}.actor_content_type_id = %s AND {_ACTION}.actor_object_id = %s)"
-            )
-            belongs_params += self.own
-        number, number_params = str(windows.MOST_READ), ()
+        number, params = str(windows.MOST_READ), [*within[1]]
         if not narrow:
             greater, lesser = ("GREATEST", "LEAST") if self._is_postgresql else ("MAX", "MIN")
+            follows, follows_params = self._follows()
             number = (
                 f"{lesser}({windows.MOST_READ}, {greater}({LEAST_PROBED}, "
                 f"2 * (SELECT COUNT(*) FROM {_FOLLOW} WHERE {follows})))"
             )
-            number_params = follows_params
-        return self._rows(
-            window,
-            f"SELECT id FROM (SELECT * FROM {_ACTION} WHERE {within[0]} {way} LIMIT {number})"
-            f" AS {_ACTION} WHERE {wanted[0]} AND ({' OR '.join(belongs)})"
-            f" {way} LIMIT {window.size + 1}",
-            (*within[1], *number_params, *wanted[1], *belongs_params),
-            only,
+            params += follows_params
+        belongs = self._belongs(_HASHED if self._is_postgresql else _LOOKED_UP)
+        among = (
+            f"FROM (SELECT * FROM {_ACTION} WHERE {within[0]} {way} LIMIT {number}) AS {_ACTION}"
+            f" WHERE {wanted[0]} AND {belongs[0]}"
         )
+        probe: Statement = (among, (*params, *wanted[1], *belongs[1]))
+        end = f"{way} LIMIT {window.size + 1}"
+        if not self._is_postgresql:
+            return self._rows(window, f"SELECT id {probe[0]} {end}", probe[1], only)
+        read = self.reader(only)
+        if not narrow:
+            return self._glance(window, within, probe, read)
+        return read(f"SELECT {read.columns} {probe[0]} {end}", probe[1])
+
+    def _glance(
+        self, window: Window, within: Statement, probe: Statement, read: Reader
+    ) -> list[Any]:
+        """The same by PostgreSQL, which makes a table of all follows before a row is looked at.
+
+        Of many follows, the first few rows are looked up one by one before, where somebody who
+        follows many finds a page; only where that fails the probe is begun.
+        """
+        way, size, few = _way(window), window.size + 1, LEAST_PROBED // 2
+        follows, follows_params = self._follows()
+        belongs = self._belongs(_LOOKED_UP)
+        end = f"{way} LIMIT {size}"
+        counted = f"SELECT 1 FROM {_FOLLOW} WHERE {follows} LIMIT {few + 1}"
+        return read(
+            f"WITH glance AS MATERIALIZED (SELECT {read.columns} FROM (SELECT * FROM {_ACTION}"
+            f" WHERE {within[0]} {way} LIMIT {len(ROLES) * size}) AS {_ACTION}"
+            f" WHERE (SELECT COUNT(*) FROM ({counted}) AS counted) > {few} AND {belongs[0]} {end})"
+            f" SELECT * FROM (SELECT * FROM glance WHERE (SELECT COUNT(*) FROM glance) = {size}"
+            f" UNION ALL SELECT * FROM (SELECT {read.columns} {probe[0]}"
+            f" AND (SELECT COUNT(*) FROM glance) < {size} {end}) AS probe) AS page {way}",
+            (*within[1], *follows_params, *belongs[1], *probe[1]),
+        )
+
+    def _belongs(self, followed: str) -> Statement:
+        """That an action belongs to the stream, asked of each role in these words."""
+        follows, follows_params = self._follows()
+        belongs, params = [], list[Any]()
+        for role in ROLES:
+            among = follows if role == "actor" else f"{follows} AND NOT actor_only"
+            belongs.append(followed.format(role=role, among=among))
+            params += follows_params
+        if self.own:
+            belongs.append(
+                f"({_ACTION}.actor_content_type_id = %s AND {_ACTION}.actor_object_id = %s)"
+            )
+            params += self.own
+        return f"({' OR '.join(belongs)})", tuple(params)
 
     def _heads(self, window: Window, size: int, only: Columns) -> list[Any]:
         """The first ``size`` rows, from the ranges with the newest, or oldest, heads."""
@@ -221,6 +249,17 @@ class Feed(Ranges):
 _PUBLIC = Q(public=True)
 
 _ACTION, _FOLLOW = "activity_action", "activity_follow"
+
+# That the role is among the follows: looked up for each action, or in a table made of them once.
+_LOOKED_UP = (
+    f"(SELECT 1 FROM {_FOLLOW} WHERE {{among}}"
+    f" AND content_type_id = {_ACTION}.{{role}}_content_type_id"
+    f" AND object_id = {_ACTION}.{{role}}_object_id LIMIT 1) = 1"
+)
+_HASHED = (
+    f"({_ACTION}.{{role}}_content_type_id, {_ACTION}.{{role}}_object_id) IN"
+    f" (SELECT content_type_id, object_id FROM {_FOLLOW} WHERE {{among}})"
+)
 
 #: The table in which what takes a role is looked for.
 _FOLLOWED = {role: "actors" if role == "actor" else "reached" for role in ROLES}

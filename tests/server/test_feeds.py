@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,9 +35,15 @@ FOLLOWS = st.lists(
 )
 
 
-@pytest.fixture(params=[(1, 3), (2, 5), (500, 10_000)], ids=["dormant", "mixed", "lively"])
+@pytest.fixture(
+    params=[(1, 3), (2, 5), (3, 10_000), (500, 10_000)],
+    ids=["dormant", "mixed", "of many follows", "lively"],
+)
 def probed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How far a probe looks: hardly, a little, and over all of these small worlds."""
+    """How far a probe looks: hardly, a little, and over all of these small worlds.
+
+    But for the last, most who follow are among those of whom it begins with a glance.
+    """
     monkeypatch.setattr(feeds, "LEAST_PROBED", request.param[0])
     monkeypatch.setattr(windows, "MOST_READ", request.param[1])
 
@@ -155,6 +162,34 @@ def test_a_lively_stream_is_one_statement_and_a_quiet_one_two(
     with django_assert_num_queries(1):
         lively = feed.page(Window("a", first=2))
     assert lively.rows == old[:0:-1]
+
+
+@pytest.mark.postgresql
+def test_no_table_is_made_of_many_follows_where_the_newest_are_theirs(
+    ada: User, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "LEAST_PROBED", 4)
+    for number in range(3):
+        Follow.objects.create(user=ada, **_names(User.objects.create(username=f"user-{number}")))
+    Follow.objects.create(user=ada, **_names(bob))
+    for _ in range(3):
+        Action.objects.create(actor=bob, verb="posted")
+
+    def begun() -> bool:
+        with CaptureQueriesContext(connection) as asked:
+            feed_of(ada, False, None).page(Window("a", first=2))
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF) {asked[0]['sql']}")
+            plan = [line for [line] in cursor]
+        [at] = [at for at, line in enumerate(plan) if "hashed SubPlan" in line]
+        return "never executed" not in plan[at - 1]
+
+    assert not begun()
+    Action.objects.create(actor=User.objects.create(username="others"), verb="posted")
+    assert not begun()
+    for _ in range(9):
+        Action.objects.create(actor=User.objects.get(username="others"), verb="posted")
+    assert begun()
 
 
 def test_the_cursor_of_a_quiet_stream_is_a_position_of_any_stream(ada: User) -> None:
