@@ -146,7 +146,7 @@ class Plan:
             raise UnplannedError("not a stream that is planned for")
         self.document, self.name = document, name
         self._key = asks.alias.value if asks.alias else asks.name.value
-        self._stream, self._selection = stream, selection
+        self._stream, self._selection, self._is_mine = stream, selection, stream.is_of_viewer
         self._arguments = list(_arguments(document, name, asks, stream))
         self._read = _reader(Action, selection.needs, "timestamp")
         self._roles, self._named, self._others = _named(selection)
@@ -203,9 +203,9 @@ class Plan:
 
         forms = bundles.forms(read, *_examples(shape))
         named = dict(self._named)
-        if not self._stream.is_of_viewer and model not in self._others:
+        if not self._is_mine and model not in self._others:
             named.setdefault(model, _reader(model, ()))  # which finds out whether it is there
-        if not forms or (not self._stream.is_of_viewer and model not in named):
+        if not forms or (not self._is_mine and model not in named):
             raise FormError("No statement would find it.")
         return Prepared(
             forms,
@@ -240,13 +240,13 @@ class Plan:
                 raise MovedError("the session, or its user, has changed")
             if len(found.rows) > asked.window.size:
                 break
-        if not self._stream.is_of_viewer and asked.reference not in found.objects:
+        if not self._is_mine and asked.reference not in found.objects:
             raise NotNowError("no node that the viewer may see")
         if others and any(
-            role.pair(row)[0] in others for role in self._roles for row in found.rows
+            role.held(vars(row))[0] in others for role in self._roles for row in found.rows
         ):
             raise NotNowError("objects that are not read here")
-        is_quiet = self._stream.is_of_viewer and at == len(prepared.forms) - 1
+        is_quiet = self._is_mine and at == len(prepared.forms) - 1
         page = pages.cut(found.rows, asked.window, quiet=is_quiet)
         batch = Batch(info, 1, _refused, _refused, ActionConnection, _refused)
         batch.pages = [page]
@@ -255,7 +255,7 @@ class Plan:
     def _reference(self, given: str | None, viewer: Any) -> tuple[type[Model], str]:
         """The model and the key of the object whose stream it is."""
         mine = None if viewer is None else (type(viewer), str(viewer.pk))
-        if not self._stream.is_of_viewer:
+        if not self._is_mine:
             found = parse_id(given) if given else None
         else:
             found = mine if given is None or parse_id(given) == mine else None
@@ -269,7 +269,7 @@ class Plan:
         key = (at, is_seen, *((part.type_id, part.asked) for part in parts if prepared.rules))
         bundle = prepared.written.get(key)
         if bundle is None:
-            of = None if self._stream.is_of_viewer else (asked.reference[0], _KEY)
+            of = None if self._is_mine else (asked.reference[0], _KEY)
             bundle = Bundle(
                 prepared.forms[at],
                 self._read,
@@ -293,9 +293,9 @@ class Loaded(Answer):
         self.found = found
 
     def named(self, selection: Selection, objects: Sequence[Any]) -> dict[str, list[Any]]:
-        found = self.found.get
+        found, held = self.found.get, list(map(vars, objects))
         return {
-            name: list(map(found, map(refer.pair, objects)))
+            name: list(map(found, map(refer.held, held)))
             for name, refer in selection.refers.items()
         }
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -26,7 +26,7 @@ class ByRole:
     field: Any
 
     def __call__(self, row: Model) -> Reference | None:
-        type_id, object_id = self.pair(row)
+        type_id, object_id = self._named(row)
         return None if type_id is None or object_id is None else (type_id, str(object_id))
 
     @property
@@ -34,8 +34,12 @@ class ByRole:
         return (f"{self.field.ct_field}_id", self.field.fk_field)
 
     @cached_property
-    def pair(self) -> attrgetter[tuple[Any, Any]]:
-        """What makes of a row that was loaded the same, or (None, None)."""
+    def held(self) -> itemgetter[tuple[Any, Any]]:
+        """The same of what a row holds that has these columns; (None, None) for none."""
+        return itemgetter(*self.columns)
+
+    @cached_property
+    def _named(self) -> attrgetter[tuple[Any, Any]]:
         return attrgetter(*self.columns)
 
 

@@ -199,7 +199,9 @@ class Reader:
         if self._converts:
             found = self._converted(found)
         names, using, model = self._names, self.using, self.model
-        if self._has_its_ways or pre_init.has_listeners(model) or post_init.has_listeners(model):
+        if self._has_its_ways or any(
+            it.receivers and it.has_listeners(model) for it in (pre_init, post_init)
+        ):
             return [model.from_db(using, names, values) for values in found]
         made = []
         for values in found:
