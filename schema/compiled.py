@@ -117,6 +117,8 @@ class Answer:
 
     def of(self, selection: Selection, objects: Sequence[Any]) -> list[dict[str, Any]]:
         """What the response has of each of these objects of one type."""
+        if not selection.columns:
+            return [{} for _ in objects]
         named = Named(self.named(selection, objects) if selection.refers else {})
         return selection.rows(*[column(objects, named, self) for column in selection.columns])
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from types import SimpleNamespace
@@ -37,6 +37,7 @@ from strawberry.utils.str_converters import to_camel_case
 from server import bundles, objects, pages, registry, rows
 from server.bundles import Bundle, Form, FormError, Part, Slot
 from server.cursors import Position
+from server.feeds import Feed
 from server.latest import Latest
 from server.models import Action
 from server.objects import ByRole, Reference
@@ -91,6 +92,8 @@ class Shape(NamedTuple):
     begins_quiet: bool
     given: tuple[tuple[str, Any], ...]
     """The stream's own arguments."""
+    follows_many: bool
+    """Whether the viewer does."""
 
 
 class Asked(NamedTuple):
@@ -151,8 +154,13 @@ class Plan:
         self._read = _reader(Action, selection.needs, "timestamp")
         self._roles, self._named, self._others = _named(selection)
 
-    def asked(self, variables: Mapping[str, Any], viewer: Any) -> Asked:
-        """What is asked for by some variables; raises NotNowError, PageError."""
+    def asked(
+        self, variables: Mapping[str, Any], viewer: Any, follows_many: bool = False
+    ) -> Asked:
+        """What is asked for by some variables; raises NotNowError, PageError.
+
+        That a viewer follows many is no more than a hint, by which a page is found sooner.
+        """
         given = dict[str, Any]()
         for name, variable, value, takes, is_required in self._arguments:
             if variable is not None:
@@ -175,6 +183,7 @@ class Plan:
             window.before is not None,
             window.begins_quiet,
             tuple(given.items()),
+            follows_many,
         )
         return Asked(shape, window, (registry.content_type(model).pk, key), values)
 
@@ -199,6 +208,8 @@ class Plan:
             key = objects.parse_key(model, example[_KEY])
             reference = model.from_db(DEFAULT_DB_ALIAS, [model._meta.pk.attname], [key])
             source = self._stream.ranges(reference, dict(shape.given))
+            if isinstance(source, Feed):
+                source = replace(source, glances=shape.follows_many)
             return source.page(_window(shape, example), only=self._selection.needs)
 
         forms = bundles.forms(read, *_examples(shape))

@@ -24,7 +24,7 @@ from django.core.signals import setting_changed
 from django.db import connection
 from django.http import HttpRequest, parse_cookie
 
-from server import addresses, buckets, sessions, tallies, traces
+from server import addresses, buckets, feeds, sessions, tallies, traces
 from server.cursors import PageError
 from server.handlers import Said
 from server.latest import Latest
@@ -86,6 +86,7 @@ class Look(NamedTuple):
     sighting: sessions.Sighting | None
     """None: it is nobody's, or has changed."""
     is_good: bool
+    follows_many: bool
     at: float
 
 
@@ -125,7 +126,7 @@ class Shortcuts:
         try:
             data = await self._answered(plan, asked, look, scope)
         except MovedError:
-            self._looks.put(cookie, Look(None, False, monotonic()))
+            self._looks.put(cookie, Look(None, False, False, monotonic()))
             return None
         except (NotNowError, PageError, RequestFault, psycopg.Error, TimeoutError):
             return None
@@ -147,7 +148,7 @@ class Shortcuts:
         context = Context(request=None, asked=request, document=plan.document)  # type: ignore[arg-type]
         context.viewer = viewer
         variables = request.variables or {}
-        asked = plan.asked(variables, viewer)
+        asked = plan.asked(variables, viewer, look.follows_many)
         points = Limits(context, is_of_event=False).points(
             plan.document.cost(plan.name, variables)
         )
@@ -189,43 +190,43 @@ class Shortcuts:
         tally = tallies.current() or Tally()
         statements = tally.statements
         try:
-            if self._is_planned(document, context, asked):
+            plan = self._planned(document, context, asked)
+            if plan:
                 known, cookie = _known_by(scope)
+                look = self._looked(cookie)
+                given = asked.variables or {}
+                plan.prepare(plan.asked(given, context.viewer, look.follows_many))
                 self._ways.put(known, Way(_headers(response), match.route))
-                self._look(cookie)
+        except NotNowError:
+            pass
         except Exception:
             logger.exception("What would answer %r again was not found out.", asked.operation_name)
             document.plans[asked.operation_name] = None
         tally.statements = statements  # what is learned is no part of the request
 
-    def _is_planned(self, document: Document, context: Context, asked: GraphQLRequest) -> bool:
-        """Whether there is a plan, made the second time that an operation is answered."""
+    def _planned(self, document: Document, context: Context, asked: GraphQLRequest) -> Plan | None:
+        """The plan, if there is any: made the second time that an operation is answered."""
         plans, name = document.plans, asked.operation_name
         if name not in plans:
             plans[name] = False
-            return False
-        if plans[name] is None:
-            return False
-        try:
-            plan = plans[name] or Plan(document, name, context.answered)
-            plan.prepare(plan.asked(asked.variables or {}, context.viewer))
-        except NotNowError:
-            return False
-        except UnplannedError as why:
-            logger.debug("%r is always answered the whole way: %s", name, why)
-            plans[name] = None
-            return False
-        plans[name] = plan
-        return True
+        elif plans[name] is False:
+            try:
+                plans[name] = Plan(document, name, context.answered)
+            except UnplannedError as why:
+                logger.debug("%r is always answered the whole way: %s", name, why)
+                plans[name] = None
+        return plans[name] or None
 
-    def _look(self, cookie: bytes) -> None:
-        """Find out whose session a cookie names, unless that is known or changes all the time."""
+    def _looked(self, cookie: bytes) -> Look:
+        """Whose session a cookie names, found out unless that is known or changes all the time."""
         look = self._looks.get(cookie)
-        if look is not None and (look.is_good or monotonic() - look.at < PAUSE):
-            return
-        key = parse_cookie(cookie.decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
-        sighting = sessions.sighted(key) if key else None
-        self._looks.put(cookie, Look(sighting, sighting is not None or not key, monotonic()))
+        if look is None or not (look.is_good or monotonic() - look.at < PAUSE):
+            key = parse_cookie(cookie.decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
+            sighting = sessions.sighted(key) if key else None
+            many = sighting is not None and feeds.follows_many(sighting.user)
+            look = Look(sighting, sighting is not None or not key, many, monotonic())
+            self._looks.put(cookie, look)
+        return look
 
 
 def are_open() -> bool:

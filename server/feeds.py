@@ -42,6 +42,8 @@ class Feed(Ranges):
     """Of which follows; of any when None."""
     own: tuple[int, str] | None = None
     """The user as (content type id, object id), where the user's own actions belong too."""
+    glances: bool = True
+    """Whether PostgreSQL looks up some of the newest first, as for who :func:`follows_many`."""
 
     def all(self) -> QuerySet[Any]:
         """The same as one QuerySet, to be filtered further; what it finds takes a walk."""
@@ -113,7 +115,7 @@ class Feed(Ranges):
         if not self._is_postgresql:
             return self._rows(window, f"SELECT id {probe[0]} {end}", probe[1], only)
         read = self.reader(only)
-        if not narrow:
+        if self.glances and not narrow:
             return self._glance(window, within, probe, read)
         return read(f"SELECT {read.columns} {probe[0]} {end}", probe[1])
 
@@ -125,7 +127,7 @@ class Feed(Ranges):
         Of many follows, the first few rows are looked up one by one before, where somebody who
         follows many finds a page; only where that fails the probe is begun.
         """
-        way, size, few = _way(window), window.size + 1, LEAST_PROBED // 2
+        way, size, few = _way(window), window.size + 1, _few()
         follows, follows_params = self._follows()
         belongs = self._belongs(_LOOKED_UP)
         end = f"{way} LIMIT {size}"
@@ -243,6 +245,16 @@ class Feed(Ranges):
         """The user's primary key as the database has it."""
         field: Any = Follow._meta.get_field("user")
         return field.get_db_prep_value(self.user_id, connections[self.queryset.db])
+
+
+def follows_many(user: Any) -> bool:
+    """Whether a user follows so many that a table made of them takes longer than a page."""
+    return Follow.objects.filter(user_id=user.pk)[: _few() + 1].count() > _few()
+
+
+def _few() -> int:
+    """The most follows of which a probe looks no further than at :data:`LEAST_PROBED`."""
+    return LEAST_PROBED // 2
 
 
 #: Said with what else is asked, where it is written without Django's compiler.
