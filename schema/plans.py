@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -63,6 +64,9 @@ MOST_PREPARED = 256
 MOST_BUNDLES = 8
 #: Objects of at most so many models are looked for by one statement, those registered first.
 MOST_MODELS = 12
+
+#: Seconds for which a stream of which a probe has failed is not probed: its page is the same.
+QUIET_FOR = 30.0
 
 #: Runs a statement, whose parameters are literals.
 Fetch = Callable[[str, Sequence[str]], Awaitable[Sequence[Any]]]
@@ -243,14 +247,19 @@ class Plan:
         values |= asked.values
         if sighting:
             values |= sighting.values
-        for at in range(len(prepared.forms)):
-            seen = sighting if at == 0 else None
+        page = asked.shape, asked.reference
+        # What was found quiet is not probed again, but by who comes with another cursor.
+        first = len(prepared.forms) - 1 if (_quiet.get(page) or 0) > monotonic() else 0
+        for at in range(first, len(prepared.forms)):
+            seen = sighting if at == first else None
             bundle = self._bundle(prepared, asked, at, parts, bool(seen))
             found = bundle.split(await fetch(bundle.sql, bundle.params(values)))
             if seen and not found.holds:
                 raise MovedError("the session, or its user, has changed")
             if len(found.rows) > asked.window.size:
                 break
+        if at > first and asked.window.after is None and asked.window.before is None:
+            _quiet.put(page, monotonic() + QUIET_FOR)
         if not self._is_mine and asked.reference not in found.objects:
             raise NotNowError("no node that the viewer may see")
         if others and any(
@@ -258,9 +267,8 @@ class Plan:
         ):
             raise NotNowError("objects that are not read here")
         is_quiet = self._is_mine and at == len(prepared.forms) - 1
-        page = pages.cut(found.rows, asked.window, quiet=is_quiet)
         batch = Batch(info, 1, _refused, _refused, ActionConnection, _refused)
-        batch.pages = [page]
+        batch.pages = [pages.cut(found.rows, asked.window, quiet=is_quiet)]
         return {self._key: Loaded(info, found.objects).of(self._selection, batch.connections)[0]}
 
     def _reference(self, given: str | None, viewer: Any) -> tuple[type[Model], str]:
@@ -310,6 +318,9 @@ class Loaded(Answer):
             for name, refer in selection.refers.items()
         }
 
+
+#: Until when streams are taken to be quiet, by what is asked of them and whose they are.
+_quiet: Latest[tuple[Shape, Reference], float] = Latest(5_000)
 
 #: None: no statement would find such a page.
 _prepared: Latest[tuple[Plan, Shape], Prepared | None] = Latest(MOST_PREPARED)

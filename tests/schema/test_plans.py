@@ -108,6 +108,12 @@ def text(stream: str, selection: str) -> str:
     return f"{STREAMS[stream]} {{ {selection} {PAGE_INFO} }} }}{them}"
 
 
+@pytest.fixture(autouse=True)
+def _forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No stream is known to be quiet."""
+    monkeypatch.setattr(plans, "_quiet", Latest(100))
+
+
 @pytest.fixture
 def ada(db: None) -> User:
     return User.objects.create(username="ada", email="ada@example.com")
@@ -181,6 +187,7 @@ def test_page_after_page_is_what_graphql_core_answers(
     many: bool,
 ) -> None:
     monkeypatch.setattr(feeds, "LEAST_PROBED", 4)
+    monkeypatch.setattr(plans, "_quiet", Latest(100))
     happen(everything, done, follows)
     ada = everything[0]
     is_of_user = stream in ("user", "watched")
@@ -349,12 +356,34 @@ def test_a_lively_page_takes_one_statement_and_a_quiet_one_two(
     asked: list[str] = []
     context = Context(None)  # type: ignore[arg-type]
     context.viewer = ada
-    for size, statements in ((5, 1), (6, 2)):
+
+    def statements(size: int) -> int:
         it = plan.asked({"first": size}, ada)
         plan.prepare(it)
         asked.clear()
         asyncio.run(plan.answer(it, context, fetching(asked), None))
-        assert len(asked) == statements
+        return len(asked)
+
+    assert [statements(size) for size in (5, 6, 6, 5)] == [1, 2, 1, 1], (
+        "and for a while it is quiet"
+    )
+
+
+def test_a_stream_that_was_quiet_has_the_same_rows_when_it_is_lively(
+    everything: list[Any], ada: User
+) -> None:
+    happen(everything, [(1, 2, 3, 0, True)], [(1, "", True)])
+    document = text("user", "nodes { id }")
+    plan = planned(document, ada, {"first": 1})
+    assert answer(plan, ada, {"first": 1}) == whole(document, ada, {"first": 1})
+    happen(everything, [(1, 2, 3, number, True) for number in range(3)], [(1, "", True)])
+    [quiet], [lively] = (
+        it.values() for it in (answer(plan, ada, {"first": 1}), whole(document, ada, {"first": 1}))
+    )
+    assert quiet["nodes"] == lively["nodes"]
+    assert quiet["pageInfo"]["hasNextPage"]
+    rest = {"first": 2, "after": quiet["pageInfo"]["endCursor"]}
+    assert answer(plan, ada, rest) == whole(document, ada, rest)
 
 
 def test_what_plans_keep_is_bounded(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
