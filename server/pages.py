@@ -18,7 +18,7 @@ from django.db.models import Q, QuerySet
 from . import conditions, counts, rows, windows
 from .conditions import Statement
 from .cursors import Position, written
-from .rows import Columns
+from .rows import Columns, Reader
 from .windows import Window
 
 #: SQLite takes at most 500 parts of a union.
@@ -180,10 +180,12 @@ class Beginning:
         if arms is None and len(self.source.arms) == 1:
             return list(self._querysets()[0][: self.size])
         reader = self.source.reader(only)
+        end = f"{self._order} LIMIT {self.size}"
         if arms is not None and len(arms) == 1:
             [(sql, params)] = arms
-            select = f"SELECT {reader.columns} FROM {reader.table} WHERE {sql}"
-            return reader(f"{select} {self._order} LIMIT {self.size}", params)
+            return reader(f"SELECT {reader.columns} FROM {reader.table} WHERE {sql} {end}", params)
+        if arms and connections[self.source.queryset.db].vendor == "postgresql":
+            return self._merged(arms, reader, end)
         sql, params = conditions.union(self.positions(slice(self.size)))
         if not sql:
             return []
@@ -196,6 +198,17 @@ class Beginning:
             f" ({page} SELECT page.pk FROM page) {self._order}",
             params,
         )
+
+    def _merged(self, arms: Sequence[Statement], reader: Reader, end: str) -> list[Any]:
+        """The same by PostgreSQL, which reads no further in any range than the page needs.
+
+        It merges ranges that are in the page's order, and passes over a row that it has had.
+        """
+        select = f"SELECT {reader.columns} FROM {reader.table}"
+        ranges = " UNION ALL ".join(f"({select} WHERE {sql} {end})" for sql, _ in arms)
+        place = ", ".join(conditions.column(self._model, it) for it in (self.source.time, "pk"))
+        once = f"SELECT DISTINCT ON ({place}) {reader.columns} FROM ({ranges}) AS {reader.table}"
+        return reader(f"{once} {end}", [param for _, params in arms for param in params])
 
     def positions(self, part: slice) -> list[Statement]:
         """SELECTs of where the rows of a part of each range stand, in the page's order."""
