@@ -136,9 +136,10 @@ class Answer:
         if made is None:
             named.made[id(leads)] = made = {}
             by_class: dict[type, dict[int, Any]] = {}
-            for obj in chain.from_iterable(named.by[name] for name in leads.names):
-                if obj is not None:
-                    by_class.setdefault(type(obj), {})[id(obj)] = obj
+            every = chain.from_iterable(named.by[name] for name in leads.names)
+            for key, obj in {id(obj): obj for obj in every}.items():
+                by_class.setdefault(type(obj), {})[key] = obj
+            by_class.pop(NoneType, None)
             for cls, objects in by_class.items():
                 selection = leads.selections[catalog.type_name(cls) or ""]
                 of_class = self.of(selection, list(objects.values()))

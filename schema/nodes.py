@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from enum import Enum
 from functools import cache
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import strawberry
@@ -78,7 +79,7 @@ class Node:
         if cls.display_name is not Node.display_name:
             return cls.display_name
         model: Any = catalog.model_of(catalog.name_of(cls))
-        return _user_name if issubclass(model, AbstractBaseUser) else str
+        return _user_namer(model) if issubclass(model, AbstractBaseUser) else str
 
     @classmethod
     def has_no_rule(cls) -> bool:
@@ -307,6 +308,22 @@ def _user_name(user: Any) -> str:
         return str(name)
     full = user.get_full_name().strip() if hasattr(user, "get_full_name") else ""
     return full if full and not _is_email(full, email) else f"{type(user).__name__} {user.pk}"
+
+
+def _user_namer(model: Any) -> Callable[[Any], str]:
+    """As :func:`_user_name`, of many users of a model: most have a name that is no address."""
+    fields = model.USERNAME_FIELD, model.get_email_field_name()
+    if model.get_username is not AbstractBaseUser.get_username or not hasattr(model, fields[1]):
+        return _user_name
+    both = attrgetter(*fields)
+
+    def name(user: Any) -> str:
+        name, email = both(user)
+        if "@" in name or name.casefold() == (email or "").casefold():
+            return _user_name(user)
+        return str(name)
+
+    return name
 
 
 def _is_email(name: str, email: str) -> bool:
