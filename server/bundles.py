@@ -121,12 +121,14 @@ class Bundle:
         of: tuple[int, Slot] | None = None,
         holds: Form | None = None,
     ) -> None:
-        self._read, self._parts = read, parts
+        self._parts = parts
         readers = [read, *(part.read for part in parts)]
-        columns = [f'page."{field.column}"' for field in read.fields]
+        kinds, places = _layout(readers)
+        self._picks = [_Pick(each, mine) for each, mine in zip(readers, places, strict=True)]
+        nulls = [f"CAST(NULL AS {kind})" for kind in kinds]
         params: list[str] = [*page.params]
-        selects = [_select(0, ", ".join(columns), readers, 0, "FROM page")]
-        for at, part in enumerate(parts, 1):
+        selects = [_select(0, "page", read, places[0], nulls, "FROM page")]
+        for at, (part, mine) in enumerate(zip(parts, places[1:], strict=True), 1):
             keys = _named(read.model, part, roles)
             if of and of[0] == part.type_id:
                 keys.append(f"SELECT CAST(%s AS {_kind(part.read)})")
@@ -135,25 +137,19 @@ class Bundle:
             if part.asked:
                 where += f" AND {part.asked}"
                 params += part.slots
-            source = f"FROM {part.read.table} WHERE {where}"
-            selects.append(_select(at, part.read.columns, readers, at, source))
+            table = part.read.table
+            selects.append(
+                _select(at, table, part.read, mine, nulls, f"FROM {table} WHERE {where}")
+            )
         if holds:
-            nulls = ", ".join(each.nulls for each in readers)
-            selects.append(f"SELECT {len(readers)}, {nulls} {holds.sql}")
+            selects.append(f"SELECT {len(readers)}, {', '.join(nulls)} {holds.sql}")
             params += holds.params
         self.sql = _numbered(
             f"WITH page AS MATERIALIZED ({page.sql}) {' UNION ALL '.join(selects)}", params
         )
         self._params = [(isinstance(param, Slot), param) for param in params]
-        self._starts = [1]
-        for each in readers:
-            self._starts.append(self._starts[-1] + each.width)
         time, self._newest_first = order
-        self._place = itemgetter(1 + read.at(time), 1 + read.at(read.model._meta.pk.attname))
-        self._keys = [
-            itemgetter(start + part.read.at(part.read.model._meta.pk.attname))
-            for part, start in zip(parts, self._starts[1:-1], strict=True)
-        ]
+        self._place = itemgetter(places[0][read.at(time)] + 1, self._picks[0].key + 1)
 
     def params(self, values: Values) -> list[str]:
         """The statement's parameters."""
@@ -167,19 +163,68 @@ class Bundle:
         # SQL promises no order of what a union is made of.
         by_part[0].sort(key=self._place, reverse=self._newest_first)
         objects: dict[Reference, Any] = {}
-        for (type_id, read, *_), mine, start, key in zip(
-            self._parts, by_part[1:], self._starts[1:], self._keys, strict=False
-        ):
+        for part, pick, mine in zip(self._parts, self._picks[1:], by_part[1:], strict=False):
             if mine:
-                references = zip(repeat(type_id), map(str, map(key, mine)), strict=False)
-                objects.update(zip(references, read.made(mine, start), strict=True))
-        return Found(self._read.made(by_part[0], 1), objects, bool(by_part[-1]))
+                keys = map(str, map(itemgetter(pick.key + 1), mine))
+                references = zip(repeat(part.type_id), keys, strict=False)
+                objects.update(zip(references, pick.made(mine), strict=True))
+        return Found(self._picks[0].made(by_part[0]), objects, bool(by_part[-1]))
 
 
-def _select(number: int, columns: str, readers: Sequence[Reader], mine: int, source: str) -> str:
-    """A SELECT of the union: its own columns among nulls in the place of the others'."""
-    parts = [columns if at == mine else each.nulls for at, each in enumerate(readers)]
-    return f"SELECT {number}, {', '.join(parts)} {source}"
+class _Pick:
+    """What makes a model's instances of rows of the union."""
+
+    def __init__(self, read: Reader, places: Sequence[int]) -> None:
+        self._read = read
+        self.key = places[read.at(read.model._meta.pk.attname)]
+        first, *others = (place + 1 for place in places)
+        self._values: Callable[[Any], Any] = (
+            itemgetter(first, *others) if others else lambda values: (values[first],)
+        )
+
+    def made(self, found: Sequence[Any]) -> list[Any]:
+        return self._read.made(list(map(self._values, found)))
+
+
+def _layout(readers: Sequence[Reader]) -> tuple[list[str], list[list[int]]]:
+    """The types of the union's columns, and which of them each model's stand in.
+
+    Columns of one type stand in the same one: so there are no more than the widest model needs.
+    """
+    kinds: list[str] = []
+    places: list[list[int]] = []
+    for read in readers:
+        mine: list[int] = []
+        for field in read.fields:
+            kind = _of_union(read.kind(field))
+            free = (at for at, it in enumerate(kinds) if it == kind and at not in mine)
+            if (at := next(free, None)) is None:
+                at = len(kinds)
+                kinds.append(kind)
+            mine.append(at)
+        places.append(mine)
+    return kinds, places
+
+
+def _of_union(kind: str) -> str:
+    return "text" if kind.startswith("varchar") else kind
+
+
+def _select(
+    number: int,
+    table: str,
+    read: Reader,
+    places: Sequence[int],
+    nulls: Sequence[str],
+    source: str,
+) -> str:
+    """A SELECT of the union: its own columns in their places, and nulls in the others."""
+    columns = [*nulls]
+    for field, place in zip(read.fields, places, strict=True):
+        kind = read.kind(field)
+        column = f'{table}."{field.column}"'
+        columns[place] = column if kind == _of_union(kind) else f"CAST({column} AS text)"
+    return f"SELECT {number}, {', '.join(columns)} {source}"
 
 
 def _named(model: Any, part: Part, roles: Sequence[ByRole]) -> list[str]:

@@ -79,8 +79,9 @@ def together(parts: Sequence[Wanted]) -> list[list[Any]]:
     found = parts[0].read.fetch(" UNION ALL ".join(selects), params)
     made, start = [], 1
     for at, (read, *_) in enumerate(parts):
-        made.append(read.made([values for values in found if values[0] == at], start))
-        start += read.width
+        end = start + read.width
+        made.append(read.made([values[start:end] for values in found if values[0] == at]))
+        start = end
     return made
 
 
@@ -191,11 +192,8 @@ class Reader:
             found: list[Any] = cursor.fetchall()
         return found
 
-    def made(self, found: Sequence[Any], start: int = 0) -> list[Any]:
-        """The instances of values of :attr:`columns`, which begin at ``start`` among others."""
-        if start:
-            end = start + self.width
-            found = [values[start:end] for values in found]
+    def made(self, found: Sequence[Any]) -> list[Any]:
+        """The instances of values of :attr:`columns`."""
         if self._converts:
             found = self._converted(found)
         names, using, model = self._names, self.using, self.model
