@@ -42,8 +42,9 @@ class Feed(Ranges):
     """Of which follows; of any when None."""
     own: tuple[int, str] | None = None
     """The user as (content type id, object id), where the user's own actions belong too."""
-    glances: bool = True
-    """Whether PostgreSQL looks up some of the newest first, as for who :func:`follows_many`."""
+    glances: bool | None = None
+    """Whether PostgreSQL looks up some of the newest first, as for who :func:`follows_many`; None:
+    it finds out whether that is so."""
 
     def all(self) -> QuerySet[Any]:
         """The same as one QuerySet, to be filtered further; what it finds takes a walk."""
@@ -115,7 +116,7 @@ class Feed(Ranges):
         if not self._is_postgresql:
             return self._rows(window, f"SELECT id {probe[0]} {end}", probe[1], only)
         read = self.reader(only)
-        if self.glances and not narrow:
+        if self.glances is not False and not narrow:
             return self._glance(window, within, probe, read)
         return read(f"SELECT {read.columns} {probe[0]} {end}", probe[1])
 
@@ -128,18 +129,21 @@ class Feed(Ranges):
         follows many finds a page; only where that fails the probe is begun.
         """
         way, size, few = _way(window), window.size + 1, _few()
-        follows, follows_params = self._follows()
-        belongs = self._belongs(_LOOKED_UP)
+        belongs, belongs_params = self._belongs(_LOOKED_UP)
+        if self.glances is None:
+            follows, follows_params = self._follows()
+            counted = f"SELECT 1 FROM {_FOLLOW} WHERE {follows} LIMIT {few + 1}"
+            belongs = f"(SELECT COUNT(*) FROM ({counted}) AS counted) > {few} AND {belongs}"
+            belongs_params = (*follows_params, *belongs_params)
         end = f"{way} LIMIT {size}"
-        counted = f"SELECT 1 FROM {_FOLLOW} WHERE {follows} LIMIT {few + 1}"
         return read(
             f"WITH glance AS MATERIALIZED (SELECT {read.columns} FROM (SELECT * FROM {_ACTION}"
             f" WHERE {within[0]} {way} LIMIT {len(ROLES) * size}) AS {_ACTION}"
-            f" WHERE (SELECT COUNT(*) FROM ({counted}) AS counted) > {few} AND {belongs[0]} {end})"
+            f" WHERE {belongs} {end})"
             f" SELECT * FROM (SELECT * FROM glance WHERE (SELECT COUNT(*) FROM glance) = {size}"
             f" UNION ALL SELECT * FROM (SELECT {read.columns} {probe[0]}"
             f" AND (SELECT COUNT(*) FROM glance) < {size} {end}) AS probe) AS page {way}",
-            (*within[1], *follows_params, *belongs[1], *probe[1]),
+            (*within[1], *belongs_params, *probe[1]),
         )
 
     def _belongs(self, followed: str) -> Statement:
