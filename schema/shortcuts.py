@@ -178,6 +178,7 @@ class Shortcuts:
         asked, document, match = context.asked, context.document, request.resolver_match
         if (
             response.status_code != 200
+            or response.streaming
             or response.cookies
             or asked.document_id
             or asked.extensions

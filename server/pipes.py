@@ -15,6 +15,7 @@ from typing import Any
 from weakref import WeakSet
 
 import psycopg
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
@@ -164,10 +165,11 @@ _made: WeakSet[Pipe] = WeakSet()
 
 
 async def _connect() -> Pipe:
-    """One as Django would make it, of which a statement takes no longer than PATIENCE."""
+    """One as Django would make it; a statement takes no longer than PATIENCE, nor TIME_LIMIT."""
     params = connections[DEFAULT_DB_ALIAS].get_connection_params()
     del params["cursor_factory"]
-    told = f"-c TimeZone=UTC -c statement_timeout={round(PATIENCE * 1000)}"
+    seconds = min(PATIENCE, settings.TIME_LIMIT or PATIENCE)
+    told = f"-c TimeZone=UTC -c statement_timeout={round(seconds * 1000)}"
     params["options"] = f"{params.get('options', '')} {told}".strip()
     connection = await psycopg.AsyncConnection.connect(**params, autocommit=True)
     # psycopg's own, in C: Django's adds the zone that it has already.

@@ -79,9 +79,10 @@ class Server:
             "headers": [(name.encode(), value.encode()) for name, value in lines.items()],
         }
         sent: list[Any] = []
+        received = [{"type": "http.request", "body": body}]
 
         async def receive() -> Any:
-            return {"type": "http.request", "body": body}
+            return received.pop() if received else await asyncio.Event().wait()
 
         async def send(message: Any) -> None:
             sent.append(message)
@@ -240,6 +241,15 @@ def test_who_sends_other_headers_is_refused_as_ever(
         found = server.post({"query": MINE, "variables": {}}, cookie, **headers)
         assert not found.by_loop
         assert found.status in (400, 401, 403, 406, 415)
+
+
+def test_who_wants_a_stream_gets_one(server: Server, ada: User, bob: User) -> None:
+    cookie = session_of(ada)
+    server.learn(MINE, cookie)
+    for _ in range(3):
+        found = server.post({"query": MINE}, cookie, accept="text/event-stream")
+        assert not found.by_loop
+        assert found.headers["content-type"].startswith("text/event-stream")
 
 
 @pytest.mark.parametrize(
