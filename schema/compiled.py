@@ -25,14 +25,15 @@ from graphql import (
     GraphQLBoolean,
     GraphQLField,
     GraphQLID,
-    GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLString,
     Undefined,
     get_named_type,
+    get_nullable_type,
     is_abstract_type,
     is_leaf_type,
+    is_list_type,
     print_ast,
 )
 from strawberry.schema.schema_converter import GraphQLCoreConverter
@@ -279,7 +280,7 @@ def _column(
         return _leaf(field, _ids(kind.name))
     if resolver is _NAME:
         return _leaf(field, _names(owner, selection))
-    if field.args or isinstance(field.type, GraphQLList):
+    if field.args or is_list_type(get_nullable_type(field.type)):
         return None
     hints = getattr(declared, "store", None)
     if resolver:

@@ -65,6 +65,9 @@ MOST_BUNDLES = 8
 #: Objects of at most so many models are looked for by one statement, those registered first.
 MOST_MODELS = 12
 
+#: Longer texts are no arguments of a plan, in characters: their forms would be kept.
+LONGEST = 255
+
 #: Seconds for which a stream of which a probe has failed is not probed: its page is the same.
 QUIET_FOR = 30.0
 
@@ -169,7 +172,7 @@ class Plan:
         for name, variable, value, takes, is_required in self._arguments:
             if variable is not None:
                 value = variables.get(variable, value)
-            if type(value) is takes:
+            if type(value) is takes and not (isinstance(value, str) and len(value) > LONGEST):
                 given[name] = value
             elif value is not _NOT_GIVEN and (value is not None or is_required):
                 raise NotNowError(f"{name} is out of the ordinary")
@@ -277,7 +280,10 @@ class Plan:
         if not self._is_mine:
             found = parse_id(given) if given else None
         else:
-            found = mine if given is None or parse_id(given) == mine else None
+            # By id, it must also be one that the viewer may see, which a rule may forbid.
+            found = mine
+            if given is not None and (parse_id(given) != mine or not door.is_open(type(viewer))):
+                found = None
         if found is None or objects.parse_key(*found) is None:
             raise NotNowError("no node, or somebody else's stream")
         return found
@@ -432,9 +438,10 @@ def _parts(prepared: Prepared, info: Any) -> tuple[list[Part], frozenset[int], d
         if asked is None:
             others.add(type_id)
             continue
-        slots = tuple(Slot(f"{type_id}, {at}") for at in range(len(asked[1])))
-        values.update(zip(slots, map(bundles.literal, asked[1]), strict=True))
-        parts.append(Part(type_id, read, asked[0], slots))
+        sql, literals = bundles.typed(asked)
+        slots = tuple(Slot(f"{type_id}, {at}") for at in range(len(literals)))
+        values.update(zip(slots, literals, strict=True))
+        parts.append(Part(type_id, read, sql, slots))
     return parts, frozenset(others), values
 
 

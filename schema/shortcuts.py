@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 #: So many clients' headers are known, and so many sessions, those that came last.
 MOST_WAYS, MOST_SESSIONS = 500, 2_000
+#: As much is kept of a client, in bytes of its headers: who sends more is answered the whole way.
+MOST_KNOWN = 8 * 1024
 #: Seconds for which a session that has changed is not looked at again.
 PAUSE = 5.0
 
@@ -86,6 +89,8 @@ class Look(NamedTuple):
     sighting: sessions.Sighting | None
     """None: it is nobody's, or has changed."""
     is_good: bool
+    names_session: bool
+    """Whether it has the session's name at all, as who sends none from elsewhere is let in."""
     follows_many: bool
     at: float
 
@@ -116,8 +121,9 @@ class Shortcuts:
         if not self.are_open or scope["method"] != "POST" or len(body) > MOST_BYTES:
             return None
         known, cookie = _known_by(scope)
-        way, look = self._ways.get(known), self._looks.get(cookie)
-        if way is None or look is None or not look.is_good:
+        look = self._looks.get(cookie) if known else None
+        way = look and look.is_good and self._ways.get((look.names_session, known))
+        if not look or not way:
             return None
         asked = _read(body)
         plan = asked and _plan(asked)
@@ -126,7 +132,7 @@ class Shortcuts:
         try:
             data = await self._answered(plan, asked, look, scope)
         except MovedError:
-            self._looks.put(cookie, Look(None, False, False, monotonic()))
+            self._looks.put(cookie, look._replace(sighting=None, is_good=False, at=monotonic()))
             return None
         except (NotNowError, PageError, RequestFault, psycopg.Error, TimeoutError):
             return None
@@ -145,7 +151,7 @@ class Shortcuts:
         """The data, for which the viewer is charged if there is any."""
         began, tally = perf_counter(), tallies.current() or Tally()
         viewer = look.sighting and look.sighting.user
-        context = Context(request=None, asked=request, document=plan.document)  # type: ignore[arg-type]
+        context = Context(_NO_REQUEST, asked=request, document=plan.document)
         context.viewer = viewer
         variables = request.variables or {}
         asked = plan.asked(variables, viewer, look.follows_many)
@@ -184,20 +190,20 @@ class Shortcuts:
             or asked.extensions
             or "HTTP_AUTHORIZATION" in request.META
             or scope.get("root_path")
-            or getattr(match and match.func, "view_class", None) is not _view()
+            or not _is_ours(match and match.func)
         ):
             return
         assert match
         tally = tallies.current() or Tally()
         statements = tally.statements
         try:
-            plan = self._planned(document, context, asked)
+            known, cookie = _known_by(scope)
+            plan = known and self._planned(document, context, asked)
             if plan:
-                known, cookie = _known_by(scope)
                 look = self._looked(cookie)
                 given = asked.variables or {}
                 plan.prepare(plan.asked(given, context.viewer, look.follows_many))
-                self._ways.put(known, Way(_headers(response), match.route))
+                self._ways.put((look.names_session, known), Way(_headers(response), match.route))
         except NotNowError:
             pass
         except Exception:
@@ -225,7 +231,8 @@ class Shortcuts:
             key = parse_cookie(cookie.decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
             sighting = sessions.sighted(key) if key else None
             many = sighting is not None and feeds.follows_many(sighting.user)
-            look = Look(sighting, sighting is not None or not key, many, monotonic())
+            is_good = sighting is not None or key is None
+            look = Look(sighting, is_good, key is not None, many, monotonic())
             self._looks.put(cookie, look)
         return look
 
@@ -237,6 +244,9 @@ def are_open() -> bool:
         and settings.COMPILED
         and connection.vendor == "postgresql"
         and connection.settings_dict["OPTIONS"].get("prepare_threshold") is not None
+        and not connection.settings_dict["OPTIONS"].get("assume_role")
+        and connection.timezone_name == "UTC"
+        and not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
         and not (
             settings.DEBUG or settings.DATABASE_ROUTERS or settings.SESSION_SAVE_EVERY_REQUEST
         )
@@ -244,6 +254,17 @@ def are_open() -> bool:
         and settings.SESSION_ENGINE == "server.sessions"
         and settings.AUTHENTICATION_BACKENDS == ["server.sessions.Backend"]
     )
+
+
+class _NoRequest:
+    """In the place of Django's, of which a site's rule may ask anything: whoever asks goes on the
+    whole way."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotNowError(f"request.{name}")
+
+
+_NO_REQUEST: Any = _NoRequest()
 
 
 async def _charge(who: str, points: int) -> None:
@@ -256,11 +277,14 @@ async def _charge(who: str, points: int) -> None:
 
 
 def _known_by(scope: Mapping[str, Any]) -> tuple[Any, bytes]:
-    """What a client and an address are known by, and the cookies."""
+    """What a client and an address are known by, and the cookies; by nothing if it is much."""
     cookies = [value for name, value in scope["headers"] if name == b"cookie"]
     headers = [it for it in scope["headers"] if it[0] not in OTHER_HEADERS]
-    where = (scope["path"], scope["query_string"], scope.get("scheme"))
-    return (*where, *headers), b"; ".join(cookies)
+    path, query, cookie = scope["path"], scope["query_string"], b"; ".join(cookies)
+    size = len(path) + len(query) + len(cookie) + sum(len(name) + len(it) for name, it in headers)
+    if size > MOST_KNOWN:
+        return None, b""
+    return (path, query, scope.get("scheme"), *map(tuple, headers)), cookie
 
 
 def _read(body: bytes) -> GraphQLRequest | None:
@@ -289,10 +313,12 @@ def _plan(asked: GraphQLRequest) -> Plan | None:
     return (document and document.plans.get(asked.operation_name)) or None
 
 
-def _view() -> Any:
+def _is_ours(view: Any) -> bool:
+    """Whether a view is GraphQLView itself: what decorates it has its attributes, too."""
     from .views import GraphQLView
 
-    return GraphQLView
+    is_one = getattr(view, "view_class", None) is GraphQLView
+    return is_one and getattr(view, "itself", None) is view
 
 
 def _headers(response: Any) -> list[tuple[bytes, bytes]]:

@@ -57,7 +57,9 @@ class ForPrograms(View):
     @classmethod
     def as_view(cls, **options: Any) -> Any:
         # Not method_decorator(), which decorates anew at each request.
-        return csrf_exempt(super().as_view(**options))
+        view: Any = csrf_exempt(super().as_view(**options))
+        view.itself = view  # by which shortcuts.py knows it from what decorates it
+        return view
 
 
 class GraphQLView(ForPrograms):

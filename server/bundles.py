@@ -24,6 +24,10 @@ from .rows import Reader, Unasked, sharing
 Values = Mapping[str, str]
 
 
+#: The page within its bundle: the name of no table, which would be hidden by it.
+_PAGE = "brook_page"
+
+
 class FormError(Exception):
     """Two examples do not tell which form their statements have."""
 
@@ -84,6 +88,31 @@ def literal(value: Any) -> str:
     raise FormError(f"{value!r} is of no type that is written as text")
 
 
+def typed(statement: Statement) -> tuple[str, tuple[str, ...]]:
+    """A statement whose parameters are literals of the types that psycopg would give them.
+
+    PostgreSQL finds out what a text is by where it stands, which may be another type: of a key of
+    JSON, or of an index into it. Raises FormError.
+    """
+    sql, *others = statement[0].split("%s")
+    if len(others) != len(statement[1]):
+        raise FormError(f"{len(others)} parameters, of which {len(statement[1])} are given")
+    for value, text in zip(statement[1], others, strict=True):
+        kind = _kind_of(value)
+        sql += f"{f'CAST(%s AS {kind})' if kind else '%s'}{text}"
+    return sql, tuple(map(literal, statement[1]))
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer" if -(2**31) <= value < 2**31 else "bigint"
+    if isinstance(value, datetime):
+        return "timestamptz"
+    return "uuid" if isinstance(value, UUID) else ""
+
+
 class Part(NamedTuple):
     """The objects of one model, as far as a condition holds of them."""
 
@@ -127,7 +156,7 @@ class Bundle:
         self._picks = [_Pick(each, mine) for each, mine in zip(readers, places, strict=True)]
         nulls = [f"CAST(NULL AS {kind})" for kind in kinds]
         params: list[str] = [*page.params]
-        selects = [_select(0, "page", read, places[0], nulls, "FROM page")]
+        selects = [_select(0, _PAGE, read, places[0], nulls, f"FROM {_PAGE}")]
         for at, (part, mine) in enumerate(zip(parts, places[1:], strict=True), 1):
             keys = _named(read.model, part, roles)
             if of and of[0] == part.type_id:
@@ -145,7 +174,7 @@ class Bundle:
             selects.append(f"SELECT {len(readers)}, {', '.join(nulls)} {holds.sql}")
             params += holds.params
         self.sql = _numbered(
-            f"WITH page AS MATERIALIZED ({page.sql}) {' UNION ALL '.join(selects)}", params
+            f"WITH {_PAGE} AS MATERIALIZED ({page.sql}) {' UNION ALL '.join(selects)}", params
         )
         self._params = [(isinstance(param, Slot), param) for param in params]
         time, self._newest_first = order
@@ -207,7 +236,7 @@ def _layout(readers: Sequence[Reader]) -> tuple[list[str], list[list[int]]]:
 
 
 def _of_union(kind: str) -> str:
-    return "text" if kind.startswith("varchar") else kind
+    return "text" if kind.startswith("varchar") and not kind.endswith("]") else kind
 
 
 def _select(
@@ -231,8 +260,9 @@ def _named(model: Any, part: Part, roles: Sequence[ByRole]) -> list[str]:
     """SELECTs of the keys that the page's rows name of a model."""
     kind, found = _kind(part.read), []
     for role in roles:
-        type_id, key = (f'page."{model._meta.get_field(name).column}"' for name in role.columns)
-        found.append(f"SELECT CAST({key} AS {kind}) FROM page WHERE {type_id} = {part.type_id}")
+        type_id, key = (f'{_PAGE}."{model._meta.get_field(name).column}"' for name in role.columns)
+        asked = f"FROM {_PAGE} WHERE {type_id} = {part.type_id}"
+        found.append(f"SELECT CAST({key} AS {kind}) {asked}")
     return found
 
 

@@ -46,19 +46,23 @@ class Pipes:
         """What a statement finds, whose parameters ``$1``, ``$2`` … are literals as PostgreSQL
         reads them. Raises psycopg.Error, TimeoutError.
         """
-        async with self._turns:
+        async with asyncio.timeout(GONE):
+            await self._turns.acquire()
+        try:
             pipe = self._idle.pop() if self._idle else await self._connected()
             try:
                 async with asyncio.timeout(GONE):
                     found = await pipe.fetch(sql, params)
             except BaseException as error:
-                if isinstance(error, psycopg.Error) and pipe.is_good():
+                if _is_of_values(error) and pipe.is_good():
                     self._idle.append(pipe)
-                else:  # what it was asked may still be under way
+                else:  # what it was asked may still be under way, or fail for ever
                     pipe.close()
                 raise
             self._idle.append(pipe)
             return found
+        finally:
+            self._turns.release()
 
     def close(self) -> None:
         """Close those that are asked nothing at the moment."""
@@ -73,6 +77,12 @@ class Pipes:
         except psycopg.OperationalError:
             self._away_until = monotonic() + PAUSE
             raise
+
+
+def _is_of_values(error: BaseException) -> bool:
+    """Whether a statement fails for what it was asked about, or how long that took."""
+    state = getattr(error, "sqlstate", None) or ""
+    return isinstance(error, psycopg.DataError) or state.startswith("22") or state == "57014"
 
 
 class Pipe:

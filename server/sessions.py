@@ -149,8 +149,10 @@ _LOOK = "CAST(ROW(session.xmin, session.ctid, person.xmin, person.ctid) AS text)
 def sighted(key: str) -> Sighting | None:
     """Whom a session names; None where it is nobody who may log in, or it changes meanwhile.
 
-    For PostgreSQL, in three statements.
+    For PostgreSQL, in three statements. None, too, of users that are rows of several tables.
     """
+    if rows.wanted(get_user_model()._default_manager.all(), []) is None:
+        return None
     before = _said(key)
     user = before and _user(SimpleNamespace(session=SessionStore(key)))
     if not user or not user.is_authenticated or _said(key) != before:
@@ -168,6 +170,6 @@ def _said(key: str) -> Any:
 def _of_both() -> str:
     users: Any = get_user_model()._meta
     return (
-        f'FROM "{Session._meta.db_table}" AS session LEFT JOIN "{users.db_table}" AS person'
+        f'FROM "{Session._meta.db_table}" AS session JOIN "{users.db_table}" AS person'
         f' ON person."{users.pk.column}" = session.user_id WHERE session.session_key = %s'
     )

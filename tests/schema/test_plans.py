@@ -20,7 +20,7 @@ from schema import plans, schema
 from schema.compiled import Executor
 from schema.context import Context
 from schema.plans import Fetch, NotNowError, Plan, UnplannedError
-from server import feeds, registry
+from server import conditions, feeds, registry, rows
 from server.cursors import PageError
 from server.latest import Latest
 from server.models import Action, Follow
@@ -305,6 +305,44 @@ def test_nobody_reads_somebody_elses_stream_by_a_plan(ada: User, bob: User, root
     for viewer, of in ((None, None), (bob, gid(ada)), (None, gid(ada)), (root, gid(ada))):
         with pytest.raises(NotNowError):
             answer(plan, viewer, {"of": of})
+
+
+def test_who_may_not_see_themselves_is_answered_the_whole_way_by_id(ada: User, hide: Hide) -> None:
+    document = text("user", SELECTIONS[0])
+    plan = planned(document, ada, {})
+    assert answer(plan, ada, {"of": gid(ada)}) == whole(document, ada, {"of": gid(ada)})
+    hide(ada)
+    assert answer(plan, ada, {}) == whole(document, ada, {})
+    with pytest.raises(NotNowError):
+        answer(plan, ada, {"of": gid(ada)})
+
+
+def test_a_table_may_have_any_name(
+    everything: list[Any], ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a part of the statement."""
+    happen(everything, [(0, 2, None, 0, True)], [])
+    document, variables = text("actor", "nodes { target { id } }"), {"of": gid(ada)}
+    table = Project._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f'ALTER TABLE "{table}" RENAME TO page')
+    monkeypatch.setattr(Project._meta, "db_table", "page")
+    rows._reader.cache_clear()
+    conditions._column.cache_clear()
+    try:
+        plan = planned(document, ada, variables)
+        assert answer(plan, ada, variables) == whole(document, ada, variables)
+    finally:
+        rows._reader.cache_clear()
+        conditions._column.cache_clear()
+
+
+def test_long_texts_are_not_kept(ada: User) -> None:
+    document = text("watched", SELECTIONS[0])
+    plan = planned(document, ada, {"flag": "watching"})
+    assert answer(plan, ada, {"flag": "x" * 255})
+    with pytest.raises(NotNowError, match="out of the ordinary"):
+        answer(plan, ada, {"flag": "x" * 256})
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,20 @@ import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, NamedTuple
 
 import psycopg
 import pytest
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.urls import path
 from django.utils import timezone
 
 from schema import catalog, schema
 from schema.shortcuts import Shortcuts, are_open
+from schema.views import GraphQLView
 from server import access, metrics, pipes
 from server.handlers import Handler, Said
 from server.models import Action, follow
@@ -241,6 +245,65 @@ def test_who_sends_other_headers_is_refused_as_ever(
         found = server.post({"query": MINE, "variables": {}}, cookie, **headers)
         assert not found.by_loop
         assert found.status in (400, 401, 403, 406, 415)
+
+
+def test_a_page_of_another_origin_learns_nothing_by_who_has_no_session(
+    server: Server, ada: User, bob: User, settings: Any
+) -> None:
+    """Such a page may ask for nobody in particular, and not for a visitor."""
+    settings.CORS_ALLOWED_ORIGINS = ["https://app.example"]
+    settings.CORS_ALLOW_CREDENTIALS = True
+    cookie = session_of(ada)
+    server.learn(OF, cookie, of=gid(bob))
+    given = {"query": OF, "variables": {"of": gid(bob)}}
+    elsewhere = {"origin": "https://app.example"}
+    answers = [server.post(given, **elsewhere) for _ in range(3)]
+    assert (answers[-1].by_loop, answers[-1].status) == (True, 200)
+    found = server.post(given, cookie, **elsewhere)
+    assert (found.by_loop, found.status) == (False, 403)
+
+
+def only_from_here(view: Any) -> Any:
+    @wraps(view)
+    def guarded(request: Any) -> Any:
+        if request.META["REMOTE_ADDR"] != "10.1.2.3":
+            raise PermissionDenied
+        return view(request)
+
+    return guarded
+
+
+urlpatterns = [path("graphql", only_from_here(GraphQLView.as_view()))]
+
+
+def test_a_view_that_a_site_decorates_has_no_shortcuts(
+    server: Server, bob: User, settings: Any
+) -> None:
+    settings.ROOT_URLCONF = __name__
+    answers = [server.ask(OF, of=gid(bob)) for _ in range(4)]
+    assert {(answer.by_loop, answer.status) for answer in answers} == {(False, 200)}
+    server.address = "8.8.8.8"
+    assert server.ask(OF, of=gid(bob)).status == 403
+
+
+def test_a_rule_that_asks_for_the_request_is_answered_the_whole_way(
+    server: Server, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get_queryset(cls: Any, queryset: Any, info: Any) -> Any:
+        return queryset if getattr(info.context.request, "session", None) else queryset.none()
+
+    declared = catalog.node_type(Project)
+    monkeypatch.setattr(declared, "get_queryset", classmethod(get_queryset))
+    answers = [server.ask(OF, of=gid(bob)) for _ in range(4)]
+    assert {answer.by_loop for answer in answers} == {False}
+
+
+def test_who_sends_much_is_not_kept(server: Server, bob: User) -> None:
+    server.learn(OF, of=gid(bob))
+    for _ in range(3):
+        found = server.ask(OF, "a=" + "x" * 9_000, of=gid(bob))
+        assert (found.by_loop, found.status) == (False, 200)
+    assert max(map(len, server.shortcuts._looks._kept)) < 9_000
 
 
 def test_who_wants_a_stream_gets_one(server: Server, ada: User, bob: User) -> None:

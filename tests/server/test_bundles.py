@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from server import rows
-from server.bundles import Form, FormError, Slot, forms, literal
+from server.bundles import Form, FormError, Slot, _of_union, forms, literal, typed
 from server.models import Action
 
 pytestmark = pytest.mark.django_db
@@ -67,4 +67,22 @@ def test_parameters_are_written_as_postgresql_reads_them() -> None:
         "7",
         "True",
         "2026-01-31T12:30:00+00:00",
+    ]
+
+
+def test_parameters_of_a_rule_are_of_the_types_that_they_have() -> None:
+    """To PostgreSQL, "0" is a key of JSON and 0 an index into it."""
+    at = datetime(2026, 1, 31, tzinfo=UTC)
+    sql, literals = typed(("%s %s %s %s %s", (0, "x%", True, 2**40, at)))
+    kinds = ("CAST(%s AS integer)", "%s", "CAST(%s AS boolean)", "CAST(%s AS bigint)")
+    assert sql == " ".join((*kinds, "CAST(%s AS timestamptz)"))
+    assert literals == ("0", "x%", "True", str(2**40), "2026-01-31T00:00:00+00:00")
+
+
+def test_texts_of_any_length_stand_in_one_column_and_lists_do_not() -> None:
+    assert [_of_union(kind) for kind in ("varchar(20)", "text", "varchar(20)[]", "bigint")] == [
+        "text",
+        "text",
+        "varchar(20)[]",
+        "bigint",
     ]

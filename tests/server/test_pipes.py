@@ -62,17 +62,19 @@ def test_so_many_at_once_and_the_others_wait() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sql", "params", "error"),
+    ("sql", "params", "error", "connections"),
     [
-        ("SELECT nonsense", [], psycopg.errors.UndefinedColumn),
-        ("SELECT CAST($1 AS integer)", ["x"], psycopg.errors.InvalidTextRepresentation),
-        ("SELECT CAST($1 AS text)", ["a\0b"], psycopg.DataError),
-        ("SELECT 1", ["1"], psycopg.errors.ProtocolViolation),
+        ("SELECT CAST($1 AS integer)", ["x"], psycopg.errors.InvalidTextRepresentation, 1),
+        ("SELECT CAST($1 AS text)", ["a\0b"], psycopg.DataError, 1),
+        ("SELECT nonsense", [], psycopg.errors.UndefinedColumn, 3),
+        ("SELECT 1", ["1"], psycopg.errors.ProtocolViolation, 3),
     ],
 )
 def test_what_is_refused_says_why_and_hurts_nobody(
-    sql: str, params: list[str], error: type[Exception]
+    sql: str, params: list[str], error: type[Exception], connections: int
 ) -> None:
+    """A connection is left for another where it is not the values that are at fault."""
+
     async def asking(made: Pipes) -> Any:
         pids = []
         for _ in range(3):
@@ -81,7 +83,21 @@ def test_what_is_refused_says_why_and_hurts_nobody(
             pids += await made.fetch("SELECT pg_backend_pid()", [])
         return pids
 
-    assert len(set(run(asking))) == 1
+    assert len(set(run(asking))) == connections
+
+
+def test_nobody_waits_for_a_turn_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipes, "GONE", 0.1)
+
+    async def asking(made: Pipes) -> Any:
+        sql = "SELECT pg_sleep(0.08), 1"
+        return await asyncio.gather(
+            *(made.fetch(sql, []) for _ in range(4)), return_exceptions=True
+        )
+
+    first, *_, last = run(asking, most=1)
+    assert first == [("", 1)]
+    assert isinstance(last, TimeoutError)
 
 
 def test_a_statement_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
