@@ -129,6 +129,7 @@ class Feed(Ranges):
         follows many finds a page; only where that fails the probe is begun.
         """
         way, size, few = _way(window), window.size + 1, _few()
+        first = min(len(ROLES) * size, LEAST_PROBED)  # no more than the probe would look at
         belongs, belongs_params = self._belongs(_LOOKED_UP)
         if self.glances is None:
             follows, follows_params = self._follows()
@@ -138,7 +139,7 @@ class Feed(Ranges):
         end = f"{way} LIMIT {size}"
         return read(
             f"WITH glance AS MATERIALIZED (SELECT {read.columns} FROM (SELECT * FROM {_ACTION}"
-            f" WHERE {within[0]} {way} LIMIT {len(ROLES) * size}) AS {_ACTION}"
+            f" WHERE {within[0]} {way} LIMIT {first}) AS {_ACTION}"
             f" WHERE {belongs} {end})"
             f" SELECT * FROM (SELECT * FROM glance WHERE (SELECT COUNT(*) FROM glance) = {size}"
             f" UNION ALL SELECT * FROM (SELECT {read.columns} {probe[0]}"
