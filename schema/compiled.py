@@ -50,7 +50,7 @@ from .connections import Batch, Connection, Edge, Supposed
 from .context import Info
 from .nodes import Node
 
-#: As many selections are kept, the last made ones.
+#: As many selections are kept, the last used ones.
 MOST_KEPT = 512
 
 #: What the response has of each object.

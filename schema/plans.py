@@ -202,13 +202,13 @@ class Plan:
         if (self, asked.shape) in _prepared:
             return
         try:
-            prepared = self._prepared(asked.shape)
+            prepared = self._learned(asked.shape)
         except FormError as why:
             logger.debug("There is no plan for %r: %s", asked.shape, why)
             prepared = None
         _prepared.put((self, asked.shape), prepared)
 
-    def _prepared(self, shape: Shape) -> Prepared:
+    def _learned(self, shape: Shape) -> Prepared:
         model: Any = shape.model
 
         def read(example: Mapping[str, str]) -> Any:

@@ -59,7 +59,8 @@ OTHER_HEADERS = frozenset(
         b"x-cloud-trace-context",
     )
 )
-#: Middlewares that answer alike what is alike.
+#: Middlewares that answer alike what is alike. Not those of the settings: a site may add to that
+#: very list.
 KNOWN_MIDDLEWARES = frozenset(
     (
         "corsheaders.middleware.CorsMiddleware",

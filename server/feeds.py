@@ -13,7 +13,7 @@ back: then the dormant cost the same, however much they have done.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from django.db import connections
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -36,7 +36,6 @@ class Feed(Ranges):
     """What a user follows, of the actions in ``queryset`` that are public."""
 
     bounded: bool = False
-    ends_quiet: ClassVar[bool] = True
     user_id: Any = None
     flag: str | None = None
     """Of which follows; of any when None."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import attrgetter, or_
-from typing import Any, ClassVar
+from typing import Any
 
 from django.db import connections
 from django.db.models import Q, QuerySet
@@ -42,8 +42,6 @@ class Ranges:
     """The field of which a count counts the distinct values."""
     bounded: bool = True
     """Whether an index holds each arm; then many streams are read together."""
-    ends_quiet: ClassVar[bool] = False
-    """Whether the last statement of a page is one that is asked of a quiet stream alone."""
 
     def all(self) -> QuerySet[Any]:
         """All rows, each once, as one QuerySet."""

@@ -13,7 +13,6 @@ from django.contrib.sessions.backends import db
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.exceptions import ValidationError
 from django.db import connections, models
-from django.db.models.base import ModelState
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
@@ -120,18 +119,14 @@ class Sighting:
 
     def __init__(self, key: str, user: Any, said: str) -> None:
         self.values: dict[str, str] = {_KEY: key, _SAID: said}
-        self._kind: Any = type(user)
-        names = {field.attname for field in user._meta.concrete_fields}
-        self._attributes = {name: vars(user)[name] for name in names}
-        self._using = user._state.db
+        self._kind, self._using = type(user), user._state.db
+        self._names = [field.attname for field in user._meta.concrete_fields]
+        self._held = [vars(user)[name] for name in self._names]
 
     @property
     def user(self) -> Any:
         """An instance of who that was, which nobody has had in hand before."""
-        found = self._kind.__new__(self._kind)
-        found.__dict__ = {**self._attributes, "_state": (state := ModelState())}
-        state.db, state.adding = self._using, False
-        return found
+        return self._kind.from_db(self._using, self._names, self._held)
 
     @staticmethod
     def holds() -> Form:
